@@ -1,0 +1,226 @@
+# Makefile -- builds the modules, runs the specs, installs.
+#
+#   make              the modules for LUA_VERSION: 5.4, 5.3, 5.1 or jit
+#   make run          imports a hosts file, tags, publishes, and shows who changed what
+#   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them
+#   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
+#   make test-valgrind  the conformance specs under valgrind
+#   make lint         luacheck, and all C with gcc and clang and no warning left
+#   make fuzz         each fuzz target for FUZZ_SECONDS
+#   make bench        hoststore next to a C program that writes the same rows
+#   make install      under DESTDIR and PREFIX; make uninstall
+#   make deps         installs the Debian packages that run and test need
+#
+# CC, CFLAGS, CPPFLAGS and LDFLAGS are the builder's; so are PKG_CONFIG and, where pkg-config does
+# not know, LUA_INCDIR, SQLITE3_INCDIR, SQLITE3_LIBDIR, CJSON_INCDIR and CJSON_LIBDIR.
+
+# LUA alone says which version is meant, too.
+LUA_VERSION := $(or $(LUA_VERSION),$(if $(LUA),$(shell \
+	$(LUA) -e 'print(jit and "jit" or _VERSION:match("[%d.]+"))')),5.4)
+LUA_NAME = $(if $(filter jit,$(LUA_VERSION)),luajit,lua$(LUA_VERSION))
+LUA_ABI = $(if $(filter jit,$(LUA_VERSION)),5.1,$(LUA_VERSION))
+INTERPRETER = $(or $(LUA),$(LUA_NAME))
+
+PREFIX ?= /usr/local
+BINDIR = $(PREFIX)/bin
+LUADIR = $(PREFIX)/share/lua/$(LUA_ABI)
+LIBDIR = $(PREFIX)/lib/lua/$(LUA_ABI)
+
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+BUILD = build/$(LUA_VERSION)
+GEN = build/gen
+OBJ = $(BUILD)/obj
+
+# package, include directory
+cflags = $(if $(2),-I$(2),$(shell $(PKG_CONFIG) --cflags $(1)))
+# package, library, library directory
+libs = $(if $(3),-L$(3) -l$(2),$(shell $(PKG_CONFIG) --libs $(1)))
+
+WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow
+ALL_CPPFLAGS = -D_GNU_SOURCE -Icsrc -I$(GEN) $(CPPFLAGS)
+ALL_CFLAGS = -std=c11 $(WARNINGS) -fPIC -fvisibility=hidden $(CFLAGS)
+# V=1 shows the commands.
+quiet = $(if $(V),,@echo "  $(1)  $@";)
+COMPILE = $(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP
+LINK = $(call quiet,LD)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
+
+# The core is what is neither a driver nor a binding to Lua.
+CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
+CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
+MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so
+TEST_DRIVER = $(BUILD)/hoststore_faulty.so
+LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
+
+TEST_VERSIONS = 5.4 5.1 jit
+SPECS = spec
+FUZZ_SECONDS = 60
+FUZZ_TARGETS = check host_decode
+
+.PHONY: all test-modules run test test-asan test-valgrind lint lint-c bench fuzz fuzz-targets \
+	install uninstall clean deps
+.DELETE_ON_ERROR:
+
+all: $(MODULES)
+
+test-modules: all $(TEST_DRIVER)
+
+# -- compiling ---------------------------------------------------------------------------------
+
+$(BUILD)/hoststore/core.so: $(CORE:%=$(OBJ)/%.o) $(CORE_LUA:%=$(OBJ)/%.o)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(call libs,libcjson,cjson,$(CJSON_LIBDIR))
+
+$(BUILD)/hoststore/sqlite.so: $(OBJ)/db_sqlite.o $(OBJ)/lua_driver_sqlite.o
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+
+$(TEST_DRIVER): $(OBJ)/faulty_driver.o
+	$(LINK) -o $@ $^
+
+# Each file sees the headers it may use: lua_*.c Lua's, db_sqlite.c SQLite's, event.c cJSON's.
+HEADERS =
+$(OBJ)/lua_%.o $(OBJ)/faulty_driver.o: HEADERS = $(call cflags,$(LUA_NAME),$(LUA_INCDIR))
+$(OBJ)/db_sqlite.o: HEADERS = $(call cflags,sqlite3,$(SQLITE3_INCDIR))
+$(OBJ)/event.o: HEADERS = $(call cflags,libcjson,$(CJSON_INCDIR))
+
+$(OBJ)/%.o: csrc/%.c | $(GEN)/hs_sql.h $(OBJ)
+	$(COMPILE) $(HEADERS) -c -o $@ $<
+
+$(OBJ)/lua_driver_%.o: csrc/lua_driver.c | $(GEN)/hs_sql.h $(OBJ)
+	$(COMPILE) $(HEADERS) -DHS_DRIVER=hs_$*_driver -DHS_LUAOPEN=luaopen_hoststore_$* -c -o $@ $<
+
+$(OBJ)/faulty_driver.o: spec/support/faulty_driver.c | $(GEN)/hs_sql.h $(OBJ)
+	$(COMPILE) $(HEADERS) -c -o $@ $<
+
+$(OBJ)/db_sqlite.o: | $(GEN)/sql_sqlite.h
+
+$(GEN)/hs_sql.h: sql/compile.lua sql/queries.sql
+	@mkdir -p $(@D)
+	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua names >../$@
+
+$(GEN)/sql_sqlite.h: sql/compile.lua sql/queries.sql $(wildcard sql/sqlite/*.sql)
+	@mkdir -p $(@D)
+	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua tables sqlite sqlite/*.sql >../$@
+
+$(OBJ):
+	@mkdir -p $@
+
+-include $(wildcard $(OBJ)/*.d)
+
+# -- running and testing -----------------------------------------------------------------------
+
+run: deps-run
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) LUA=$(INTERPRETER) examples/run.sh
+
+test: deps-test
+	@set -e; for version in $(TEST_VERSIONS); do \
+		$(MAKE) --no-print-directory test-modules LUA_VERSION=$$version; \
+	done
+	@spec/support/run_specs $(TEST_VERSIONS:%=build/%) -- $(SPECS)
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ASAN_VERSIONS = 5.4 5.1
+
+# The interpreter is not sanitised: the runtime has to be there before it.
+test-asan: deps-test
+	@set -e; for version in $(ASAN_VERSIONS); do \
+		$(MAKE) --no-print-directory test-modules LUA_VERSION=$$version BUILD=build/asan-$$version \
+			CFLAGS="-O1 -g $(SANITIZE)"; \
+	done
+	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0" \
+		spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
+
+test-valgrind: deps-valgrind
+	@$(MAKE) --no-print-directory test-modules LUA_VERSION=5.4
+	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+		--show-leak-kinds=definite" \
+		spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
+
+lint: deps-lint
+	luacheck -q lua lua/hoststore.command spec sql examples
+	@set -e; for compiler in gcc clang; do for version in 5.4 5.1; do \
+		$(MAKE) --no-print-directory lint-c CC=$$compiler LUA_VERSION=$$version \
+			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
+	done; done
+
+lint-c: test-modules $(OBJ)/bench $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory all $(OBJ)/bench
+	@LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;" \
+		$(INTERPRETER) spec/bench/bench.lua $(INTERPRETER) $(BUILD)
+
+$(OBJ)/bench: spec/bench/bench.c | $(OBJ)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
+		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+
+fuzz: deps-lint
+	@$(MAKE) --no-print-directory fuzz-targets BUILD=build/fuzz CC=clang \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+	@status=0; for target in $(FUZZ_TARGETS); do \
+		echo "== $$target, $(FUZZ_SECONDS) seconds"; \
+		mkdir -p build/fuzz/corpus/$$target; \
+		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$$target- \
+			-verbosity=0 build/fuzz/corpus/$$target spec/fuzz/corpus/$$target || status=1; \
+	done; exit $$status
+
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%)
+
+$(FUZZ_TARGETS:%=$(BUILD)/%): $(BUILD)/%: $(OBJ)/%_fuzz.o $(CORE:%=$(OBJ)/%.o)
+	$(call quiet,LD)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(call libs,libcjson,cjson,$(CJSON_LIBDIR))
+
+$(OBJ)/%_fuzz.o: spec/fuzz/%_fuzz.c | $(GEN)/hs_sql.h $(OBJ)
+	$(COMPILE) -c -o $@ $<
+
+# -- installing --------------------------------------------------------------------------------
+
+install: all
+	@set -e; for file in $(LUA_FILES); do \
+		install -d "$(DESTDIR)$(LUADIR)/$$(dirname $$file)"; \
+		install -m 0644 lua/$$file "$(DESTDIR)$(LUADIR)/$$file"; \
+	done
+	install -d "$(DESTDIR)$(LIBDIR)/hoststore" "$(DESTDIR)$(BINDIR)"
+	install -m 0755 $(MODULES) "$(DESTDIR)$(LIBDIR)/hoststore"
+	sed -e '1s|.*|#!/usr/bin/env $(LUA_NAME)|' $(if $(SEARCHED),,-e '$(SET_PREFIX)') \
+		lua/hoststore.command >"$(DESTDIR)$(BINDIR)/hoststore"
+	chmod 0755 "$(DESTDIR)$(BINDIR)/hoststore"
+
+# Lua looks under these by itself.
+SEARCHED = $(filter /usr /usr/local,$(PREFIX))
+SET_PREFIX = s|^local prefix = false.*|local prefix = "$(PREFIX)"|
+
+uninstall:
+	rm -rf "$(DESTDIR)$(LUADIR)/hoststore" "$(DESTDIR)$(LIBDIR)/hoststore"
+	rm -f "$(DESTDIR)$(BINDIR)/hoststore"
+
+clean:
+	rm -rf build
+
+# -- Debian packages ---------------------------------------------------------------------------
+
+PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
+PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3
+PACKAGES_valgrind = $(PACKAGES_test) valgrind
+PACKAGES_lint = $(PACKAGES_test) lua-check clang
+PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3
+
+deps: deps-test
+
+# Installs what is missing of a list; where there is no apt-get, says what it takes.
+deps-%:
+	@missing=; for package in $(PACKAGES_$*); do \
+		case $$(dpkg-query -W -f '$${Status}' $$package 2>/dev/null) in *' installed') ;; \
+		*) missing="$$missing $$package" ;; esac; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+		echo "no apt-get here; needed are, by Debian's names: $(PACKAGES_$*)"; exit 0; \
+	fi; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing

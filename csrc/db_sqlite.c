@@ -1,0 +1,685 @@
+/* db_sqlite.c -- the driver for SQLite, one file on flash.
+ *
+ * A commit that returned HS_OK is on the disk when `durable` was asked for; a writer takes the
+ * lock at its start (BEGIN IMMEDIATE), so it never loses its work to a later lock failure. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hs_driver.h"
+#include "hs_sql.h"
+#include "sql_sqlite.h"
+
+enum {
+	CACHE_SIZE = 24,
+	APPLICATION_ID = 0x48535452,	/* "HSTR" */
+	/* Before it, two connections that checkpoint while a third resets the WAL can lose pages. */
+	WAL_RESET_FIXED = 3051003,
+	WAL_PAGES = 1000,
+};
+
+struct hs_db {
+	sqlite3 *sqlite;
+	sqlite3_stmt *named[HS_SQL_COUNT];
+	struct {
+		char *sql;
+		sqlite3_stmt *statement;
+		unsigned used;		/* when, by `clock` */
+	} cache[CACHE_SIZE];
+	unsigned clock;
+	int busy_timeout;		/* milliseconds */
+	int64_t busy_since;		/* when the present wait began */
+	uint64_t jitter;
+	char *checkpoint_lock;		/* path; NULL: SQLite checkpoints by itself */
+	int wal_pages;
+};
+
+/* -- failures ------------------------------------------------------------------------------------------ */
+
+static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *format, ...)
+{
+	va_list args;
+
+	memset(err, 0, sizeof *err);
+	err->code = code;
+	va_start(args, format);
+	vsnprintf(err->message, sizeof err->message, format, args);
+	va_end(args);
+	return code;
+}
+
+static bool no_space(sqlite3 *sqlite)
+{
+	int error = sqlite3_system_errno(sqlite);
+
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+static enum hs_code code_of(sqlite3 *sqlite, int rc)
+{
+	if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY)
+		return HS_DUPLICATE;
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL: return HS_BUSY;
+	case SQLITE_FULL: return HS_FULL;
+	case SQLITE_IOERR: return no_space(sqlite) ? HS_FULL : HS_QUERY;
+	case SQLITE_READONLY: return HS_READONLY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB: return HS_CORRUPT;
+	case SQLITE_CANTOPEN: return HS_CONNECTION;
+	case SQLITE_NOMEM: return HS_NO_MEMORY;
+	default: return HS_QUERY;
+	}
+}
+
+static enum hs_code fail_sqlite(struct hs_db *db, int rc, struct hs_error *err)
+{
+	enum hs_code code = code_of(db->sqlite, rc);
+
+	switch (code) {
+	case HS_BUSY:
+		return fail(err, code, "another process is using the database; gave up after %d ms "
+			    "(busy_timeout)", db->busy_timeout);
+	case HS_FULL:
+		return fail(err, code, "no space left for the database: %s", sqlite3_errmsg(db->sqlite));
+	case HS_READONLY:
+		return fail(err, code, "the database cannot be written: %s", sqlite3_errmsg(db->sqlite));
+	case HS_CORRUPT:
+		return fail(err, code, "the database file is damaged: %s", sqlite3_errmsg(db->sqlite));
+	default:
+		return fail(err, code, "SQLite: %s", sqlite3_errmsg(db->sqlite));
+	}
+}
+
+/* -- waiting for other processes ------------------------------------------------------------------------- */
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits a random time, longer with each try: equal waits would keep many writers in step. */
+static int wait_for_lock(void *context, int tries)
+{
+	struct hs_db *db = context;
+	int64_t limit = 2 << (tries < 5 ? tries : 5), ms;
+
+	if (tries == 0)
+		db->busy_since = monotonic_ms();
+	if (monotonic_ms() - db->busy_since >= db->busy_timeout)
+		return 0;
+	db->jitter ^= db->jitter << 13;
+	db->jitter ^= db->jitter >> 7;
+	db->jitter ^= db->jitter << 17;
+	ms = 1 + (int64_t)(db->jitter % (uint64_t)limit);
+	nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
+	return 1;
+}
+
+/* -- statements -------------------------------------------------------------------------------------------- */
+
+/* SQLite numbers $1, $2 by their first appearance; ?1, ?2 are taken at their word. */
+static enum hs_code prepare(struct hs_db *db, const char *sql, sqlite3_stmt **statement,
+			    struct hs_error *err)
+{
+	char *text = sqlite3_mprintf("%s", sql);
+	int rc;
+
+	if (!text)
+		return fail(err, HS_NO_MEMORY, "not enough memory");
+	for (char *s = strchr(text, '$'); s; s = strchr(s + 1, '$'))
+		if (s[1] >= '0' && s[1] <= '9')
+			*s = '?';
+	rc = sqlite3_prepare_v3(db->sqlite, text, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	sqlite3_free(text);
+	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+static int bind(sqlite3_stmt *statement, const struct hs_value *values, int count)
+{
+	int rc = SQLITE_OK;
+
+	for (int i = 0; rc == SQLITE_OK && i < count; i++) {
+		const struct hs_value *value = &values[i];
+
+		if (value->type == HS_INT)
+			rc = sqlite3_bind_int64(statement, i + 1, value->i);
+		else if (value->type == HS_TEXT)
+			rc = sqlite3_bind_text64(statement, i + 1, value->s, value->n, SQLITE_STATIC, SQLITE_UTF8);
+		else
+			rc = sqlite3_bind_null(statement, i + 1);
+	}
+	return rc;
+}
+
+enum { COLUMNS = 24 };
+
+static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
+{
+	for (int i = 0; i < columns; i++) {
+		switch (sqlite3_column_type(statement, i)) {
+		case SQLITE_NULL:
+			row[i] = (struct hs_value){.type = HS_NULL};
+			break;
+		case SQLITE_INTEGER:
+			row[i] = (struct hs_value){.type = HS_INT, .i = sqlite3_column_int64(statement, i)};
+			break;
+		default:
+			row[i] = (struct hs_value){.type = HS_TEXT,
+				.s = (const char *)sqlite3_column_text(statement, i),
+				.n = (size_t)sqlite3_column_bytes(statement, i)};
+		}
+	}
+}
+
+static enum hs_code step_all(struct hs_db *db, sqlite3_stmt *statement, hs_row_fn *on_row, void *context,
+			     struct hs_error *err)
+{
+	struct hs_value row[COLUMNS];
+	int columns = sqlite3_column_count(statement), rc;
+	enum hs_code code;
+
+	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!on_row)
+			continue;
+		take_row(statement, row, columns);
+		code = on_row(context, row, columns, err);
+		if (code)
+			return code == HS_STOP ? HS_OK : code;
+	}
+	return rc == SQLITE_DONE ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+static enum hs_code run_statement(struct hs_db *db, sqlite3_stmt *statement,
+				  const struct hs_value *values, int count, hs_row_fn *row, void *context,
+				  struct hs_error *err)
+{
+	int rc = bind(statement, values, count);
+	enum hs_code code = rc == SQLITE_OK ? step_all(db, statement, row, context, err)
+					    : fail_sqlite(db, rc, err);
+
+	/* Until it is reset a statement holds its read lock, and writers wait. */
+	sqlite3_reset(statement);
+	return code;
+}
+
+static enum hs_code sqlite_run(struct hs_db *db, int statement, const struct hs_value *values, int count,
+			       hs_row_fn *row, void *context, struct hs_error *err)
+{
+	if (!db->named[statement]) {
+		enum hs_code code = prepare(db, statements[statement], &db->named[statement], err);
+
+		if (code)
+			return code;
+	}
+	return run_statement(db, db->named[statement], values, count, row, context, err);
+}
+
+static void empty_slot(struct hs_db *db, int slot)
+{
+	sqlite3_finalize(db->cache[slot].statement);
+	sqlite3_free(db->cache[slot].sql);
+	memset(&db->cache[slot], 0, sizeof db->cache[slot]);
+}
+
+/* The slot that holds SQL, or the one used longest ago. */
+static int find_slot(struct hs_db *db, const char *sql)
+{
+	int oldest = 0;
+
+	for (int i = 0; i < CACHE_SIZE; i++) {
+		if (db->cache[i].sql && strcmp(db->cache[i].sql, sql) == 0)
+			return i;
+		if (db->cache[i].used < db->cache[oldest].used)
+			oldest = i;
+	}
+	return oldest;
+}
+
+static enum hs_code fill_slot(struct hs_db *db, int slot, const char *sql, struct hs_error *err)
+{
+	empty_slot(db, slot);
+	db->cache[slot].sql = sqlite3_mprintf("%s", sql);
+	if (!db->cache[slot].sql)
+		return fail(err, HS_NO_MEMORY, "not enough memory");
+	return prepare(db, sql, &db->cache[slot].statement, err);
+}
+
+static enum hs_code sqlite_query(struct hs_db *db, const char *sql, const struct hs_value *values,
+				 int count, hs_row_fn *row, void *context, struct hs_error *err)
+{
+	int slot = find_slot(db, sql);
+
+	if (!db->cache[slot].statement || strcmp(db->cache[slot].sql, sql) != 0) {
+		enum hs_code code = fill_slot(db, slot, sql, err);
+
+		if (code)
+			return code;
+	}
+	db->cache[slot].used = ++db->clock;
+	return run_statement(db, db->cache[slot].statement, values, count, row, context, err);
+}
+
+/* Runs constant text of any number of statements. */
+static enum hs_code execute(struct hs_db *db, const char *sql, struct hs_error *err)
+{
+	int rc = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+/* A pragma's answer as text ("" when there is none) in VALUE. */
+static enum hs_code pragma(struct hs_db *db, const char *sql, char value[32], struct hs_error *err)
+{
+	sqlite3_stmt *statement;
+	int rc = sqlite3_prepare_v2(db->sqlite, sql, -1, &statement, NULL);
+	const char *text = NULL;
+
+	value[0] = '\0';
+	if (rc != SQLITE_OK)
+		return fail_sqlite(db, rc, err);
+	if (sqlite3_step(statement) == SQLITE_ROW)
+		text = (const char *)sqlite3_column_text(statement, 0);
+	snprintf(value, 32, "%s", text ? text : "");
+	rc = sqlite3_finalize(statement);
+	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+/* -- transactions --------------------------------------------------------------------------------------------- */
+
+static enum hs_code sqlite_begin(struct hs_db *db, bool write, struct hs_error *err)
+{
+	return sqlite_query(db, write ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL, err);
+}
+
+static void sqlite_rollback(struct hs_db *db)
+{
+	/* It fails only when SQLite has already rolled back by itself. */
+	if (!sqlite3_get_autocommit(db->sqlite))
+		sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* Checkpoints for a SQLite that must not be left to do it, one process at a time. */
+static void checkpoint(struct hs_db *db)
+{
+	int fd = open(db->checkpoint_lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	close(fd);
+}
+
+static enum hs_code sqlite_commit(struct hs_db *db, struct hs_error *err)
+{
+	enum hs_code code = sqlite_query(db, "COMMIT", NULL, 0, NULL, NULL, err);
+
+	if (code)
+		sqlite_rollback(db);
+	else if (db->checkpoint_lock && db->wal_pages >= WAL_PAGES)
+		checkpoint(db);
+	return code;
+}
+
+static bool sqlite_in_transaction(struct hs_db *db)
+{
+	return !sqlite3_get_autocommit(db->sqlite);
+}
+
+static enum hs_code sqlite_migrate(struct hs_db *db, int number, struct hs_error *err)
+{
+	return execute(db, migrations[number - 1], err);
+}
+
+/* -- opening ---------------------------------------------------------------------------------------------------- */
+
+static bool is_memory(const struct hs_open *how)
+{
+	return strcmp(how->location, ":memory:") == 0;
+}
+
+static enum hs_code open_file(struct hs_db *db, const char *location, int flags, struct hs_error *err)
+{
+	int rc = sqlite3_open_v2(location, &db->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc != SQLITE_OK && !db->sqlite)
+		return fail(err, HS_NO_MEMORY, "not enough memory");
+	if (rc != SQLITE_OK)
+		return fail(err, code_of(db->sqlite, sqlite3_extended_errcode(db->sqlite)), "cannot open '%s': %s",
+			    location, sqlite3_errmsg(db->sqlite));
+	sqlite3_extended_result_codes(db->sqlite, 1);
+	sqlite3_busy_handler(db->sqlite, wait_for_lock, db);
+	return HS_OK;
+}
+
+/* Makes a missing file with mode 0600 before SQLite would with 0644; its journals follow the mode.
+ * O_EXCL: closing a file that another handle of this process has open would drop its locks. */
+static enum hs_code create_file(const struct hs_open *how, struct hs_error *err)
+{
+	int fd = open(how->location, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd >= 0) {
+		close(fd);
+		return HS_OK;
+	}
+	if (errno == EEXIST)
+		return HS_OK;
+	return fail(err, errno == ENOSPC || errno == EDQUOT ? HS_FULL : errno == EROFS ? HS_READONLY : HS_CONNECTION,
+		    "cannot create '%s': %s", how->location, strerror(errno));
+}
+
+static enum hs_code check_exists(const struct hs_open *how, struct hs_error *err)
+{
+	struct stat status;
+
+	if (stat(how->location, &status) == 0) {
+		if (S_ISDIR(status.st_mode))
+			return fail(err, HS_CONNECTION, "'%s' is a directory, not a database file", how->location);
+		return HS_OK;
+	}
+	if (errno == ENOENT || errno == ENOTDIR)
+		return fail(err, HS_NOT_FOUND, "there is no database '%s'", how->location);
+	return fail(err, HS_CONNECTION, "cannot open '%s': %s", how->location, strerror(errno));
+}
+
+/* PATH as a file: URI that reads without locks or journals: for a file nobody can write to. */
+static char *immutable_uri(const char *path)
+{
+	char *uri = malloc(strlen(path) * 3 + 32), *out = uri;
+
+	if (!uri)
+		return NULL;
+	out += sprintf(out, "file:");
+	for (; *path; path++) {
+		if (*path == '?' || *path == '#' || *path == '%')
+			out += sprintf(out, "%%%02X", (unsigned)*path);
+		else
+			*out++ = *path;
+	}
+	sprintf(out, "?immutable=1");
+	return uri;
+}
+
+/* A database in WAL mode cannot be read on a read-only file system the ordinary way, as its
+ * shared memory file cannot be made. It can when the log is empty: then the file says it all. */
+static enum hs_code open_immutable(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+{
+	char *uri = immutable_uri(how->location), *wal = sqlite3_mprintf("%s-wal", how->location);
+	struct stat status;
+	enum hs_code code;
+
+	if (!uri || !wal) {
+		code = fail(err, HS_NO_MEMORY, "not enough memory");
+	} else if (stat(wal, &status) == 0 && status.st_size > 0) {
+		code = fail(err, HS_READONLY, "'%s' has a write-ahead log that can only be read where '%s-shm' "
+			    "can be written", how->location, how->location);
+	} else {
+		sqlite3_close(db->sqlite);
+		db->sqlite = NULL;
+		code = open_file(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+	}
+	free(uri);
+	sqlite3_free(wal);
+	return code;
+}
+
+static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+{
+	char answer[32];
+	enum hs_code code;
+
+	if (is_memory(how))
+		return open_file(db, how->location, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+	code = how->create && !how->readonly ? create_file(how, err) : HS_OK;
+	if (code == HS_OK)
+		code = check_exists(how, err);
+	if (code == HS_OK)
+		code = open_file(db, how->location, how->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err);
+	if (code == HS_OK && how->readonly && pragma(db, "PRAGMA schema_version", answer, err) == HS_CONNECTION)
+		code = open_immutable(db, how, err);
+	return code;
+}
+
+/* -- the journal ---------------------------------------------------------------------------------------------------- */
+
+static int count_wal_pages(void *context, sqlite3 *sqlite, const char *name, int pages)
+{
+	(void)sqlite, (void)name;
+	((struct hs_db *)context)->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* Tries a write-ahead log on a scratch file beside the database: some file systems (jffs2) accept
+ * the mode and then fail every statement, and a database left in that mode is out of reach. */
+static bool wal_works(const char *location)
+{
+	const char *slash = strrchr(location, '/');
+	int prefix = slash ? (int)(slash - location) + 1 : 0;
+	char *path = sqlite3_mprintf("%.*s.hoststore-probe-XXXXXX", prefix, location);
+	int fd = path ? mkstemp(path) : -1;
+	sqlite3 *probe = NULL;
+	bool works;
+
+	if (fd < 0) {
+		sqlite3_free(path);
+		return false;
+	}
+	close(fd);
+	works = sqlite3_open(path, &probe) == SQLITE_OK &&
+		sqlite3_exec(probe, "PRAGMA journal_mode = WAL; CREATE TABLE probe (x); "
+				    "INSERT INTO probe VALUES (1); SELECT x FROM probe", NULL, NULL, NULL) == SQLITE_OK;
+	sqlite3_close(probe);
+	for (int i = 0; i < 3; i++) {
+		char *name = sqlite3_mprintf("%s%s", path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
+
+		if (name)
+			unlink(name);
+		sqlite3_free(name);
+	}
+	sqlite3_free(path);
+	return works;
+}
+
+/* Checkpoints are ours where SQLite's own could meet in the way that loses pages. */
+static enum hs_code guard_checkpoints(struct hs_db *db, const char *location, struct hs_error *err)
+{
+	if (sqlite3_libversion_number() >= WAL_RESET_FIXED)
+		return HS_OK;
+	db->checkpoint_lock = sqlite3_mprintf("%s-checkpoint", location);
+	if (!db->checkpoint_lock)
+		return fail(err, HS_NO_MEMORY, "not enough memory");
+	sqlite3_wal_autocheckpoint(db->sqlite, 0);
+	sqlite3_wal_hook(db->sqlite, count_wal_pages, db);
+	return HS_OK;
+}
+
+static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, bool fresh,
+				struct hs_error *err)
+{
+	static const struct {
+		const char *name, *pragma;
+	} modes[] = {
+		{"delete", "PRAGMA journal_mode = DELETE"}, {"truncate", "PRAGMA journal_mode = TRUNCATE"},
+		{"persist", "PRAGMA journal_mode = PERSIST"}, {"memory", "PRAGMA journal_mode = MEMORY"},
+		{"wal", "PRAGMA journal_mode = WAL"},
+	};
+	bool automatic = strcmp(how->journal, "auto") == 0;
+	const char *wanted = how->journal;
+	char mode[32];
+	size_t i = 0;
+	enum hs_code code = pragma(db, "PRAGMA journal_mode", mode, err);
+
+	if (code)
+		return code;
+	if (automatic && strcmp(mode, "wal") == 0)
+		wanted = "wal";		/* as it was made; changing it needs the file alone */
+	else if (automatic)
+		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && wal_works(how->location)
+			? "wal" : "truncate";
+	while (i < sizeof modes / sizeof *modes && strcmp(modes[i].name, wanted) != 0)
+		i++;
+	if (i == sizeof modes / sizeof *modes)
+		return fail(err, HS_INVALID_URL, "'%s' is no journal mode; use auto, wal, truncate, delete, "
+			    "persist or memory", wanted);
+	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0 && !wal_works(how->location))
+		return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use "
+			    "journal=auto", how->location);
+	code = pragma(db, modes[i].pragma, mode, err);
+	if (code == HS_OK && strcmp(mode, wanted) != 0)
+		return fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",
+			    mode, wanted);
+	if (code == HS_OK && strcmp(mode, "wal") == 0)
+		code = guard_checkpoints(db, how->location, err);
+	return code;
+}
+
+/* Whether the file is empty, and whether it is ours. */
+static enum hs_code identify(struct hs_db *db, const struct hs_open *how, bool *fresh,
+			     struct hs_error *err)
+{
+	char schema[32], application[32];
+	enum hs_code code = pragma(db, "PRAGMA schema_version", schema, err);
+
+	if (code == HS_OK)
+		code = pragma(db, "PRAGMA application_id", application, err);
+	if (code)
+		return code;
+	*fresh = strcmp(schema, "0") == 0;
+	if (!*fresh && atoi(application) != APPLICATION_ID)
+		return fail(err, HS_MIGRATION, "'%s' is an SQLite database of another program", how->location);
+	return HS_OK;
+}
+
+static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+{
+	bool fresh;
+	char page_size[48];
+	enum hs_code code = identify(db, how, &fresh, err);
+
+	if (code == HS_OK && how->page_size && fresh) {
+		snprintf(page_size, sizeof page_size, "PRAGMA page_size = %d", how->page_size);
+		code = execute(db, page_size, err);
+	}
+	if (code == HS_OK)
+		code = execute(db, how->durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+	if (code == HS_OK && !how->readonly && !is_memory(how))
+		code = set_journal(db, how, fresh, err);
+	return code;
+}
+
+static void sqlite_close(struct hs_db *db)
+{
+	for (int i = 0; i < HS_SQL_COUNT; i++)
+		sqlite3_finalize(db->named[i]);
+	for (int i = 0; i < CACHE_SIZE; i++)
+		empty_slot(db, i);
+	sqlite3_close(db->sqlite);
+	sqlite3_free(db->checkpoint_lock);
+	free(db);
+}
+
+static enum hs_code sqlite_open(const struct hs_open *how, struct hs_db **opened, struct hs_error *err)
+{
+	struct hs_db *db = calloc(1, sizeof *db);
+	enum hs_code code;
+
+	if (!db)
+		return fail(err, HS_NO_MEMORY, "not enough memory");
+	db->busy_timeout = how->busy_timeout;
+	sqlite3_randomness(sizeof db->jitter, &db->jitter);
+	db->jitter |= 1;
+	code = open_any(db, how, err);
+	if (code == HS_OK)
+		code = configure(db, how, err);
+	if (code) {
+		sqlite_close(db);
+		return code;
+	}
+	*opened = db;
+	return HS_OK;
+}
+
+/* -- care ---------------------------------------------------------------------------------------------------------------- */
+
+static enum hs_code copy_pages(struct hs_db *db, sqlite3 *copy, struct hs_error *err)
+{
+	sqlite3_backup *backup = sqlite3_backup_init(copy, "main", db->sqlite, "main");
+	int rc, tries = 0;
+
+	if (!backup)
+		return fail(err, HS_QUERY, "cannot copy the database: %s", sqlite3_errmsg(copy));
+	do
+		rc = sqlite3_backup_step(backup, -1);
+	while ((rc == SQLITE_BUSY || rc == SQLITE_LOCKED) && wait_for_lock(db, tries++));
+	sqlite3_backup_finish(backup);
+	if (rc == SQLITE_DONE)
+		return HS_OK;
+	return fail(err, code_of(copy, rc), "cannot copy the database: %s", sqlite3_errstr(rc));
+}
+
+static enum hs_code sqlite_backup(struct hs_db *db, const char *path, struct hs_error *err)
+{
+	sqlite3 *copy = NULL;
+	int rc = sqlite3_open(path, &copy);
+	enum hs_code code = rc == SQLITE_OK ? copy_pages(db, copy, err)
+		: fail(err, HS_CONNECTION, "cannot create '%s': %s", path, sqlite3_errstr(rc));
+
+	sqlite3_close(copy);
+	return code;
+}
+
+static enum hs_code sqlite_describe(struct hs_db *db, hs_row_fn *row, void *context, struct hs_error *err)
+{
+	static const char *const facts[][2] = {
+		{"journal", "PRAGMA journal_mode"}, {"synchronous", "PRAGMA synchronous"},
+		{"page_size", "PRAGMA page_size"}, {"pages", "PRAGMA page_count"},
+		{"free_pages", "PRAGMA freelist_count"}, {"schema_version", "PRAGMA user_version"},
+		{"sqlite_version", "SELECT sqlite_version()"},
+	};
+	char value[32];
+	enum hs_code code = HS_OK;
+
+	for (size_t i = 0; code == HS_OK && i < sizeof facts / sizeof *facts; i++) {
+		code = pragma(db, facts[i][1], value, err);
+		if (code == HS_OK)
+			code = row(context, (struct hs_value[]){
+				{.type = HS_TEXT, .s = facts[i][0], .n = strlen(facts[i][0])},
+				{.type = HS_TEXT, .s = value, .n = strlen(value)}}, 2, err);
+	}
+	return code;
+}
+
+extern const struct hs_driver hs_sqlite_driver;
+const struct hs_driver hs_sqlite_driver = {
+	.abi = HS_DRIVER_ABI,
+	.name = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.in_transaction = sqlite_in_transaction,
+	.run = sqlite_run,
+	.query = sqlite_query,
+	.migrate = sqlite_migrate,
+	.migrations = sizeof migrations / sizeof *migrations,
+	.backup = sqlite_backup,
+	.describe = sqlite_describe,
+};

@@ -1,0 +1,112 @@
+/* hs_driver.h -- all that a database driver may know of the rest of hoststore.
+ *
+ * A driver is one const struct of functions and a table of statement texts. It runs statements
+ * and transactions, maps the database's failures to codes, and knows nothing of hosts or events.
+ * Each driver is a module of its own and uses no symbol of the core. */
+#ifndef HS_DRIVER_H
+#define HS_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HS_DRIVER_ABI 1
+
+/* What can go wrong. The names users see (hs_code_name) are these in lower case. */
+enum hs_code {
+	HS_OK,
+	HS_INVALID,		/* a value breaks a rule */
+	HS_INVALID_URL,
+	HS_DUPLICATE,		/* (ip, hostname) or a name is taken */
+	HS_CONFLICT,		/* the expected version is not the actual one */
+	HS_NOT_FOUND,
+	HS_PARTIAL_REPLAY,	/* some of the given event ids are known */
+	HS_ID_REUSE,		/* an event id is known with other content */
+	HS_BUSY,		/* another writer held the lock until the time-out */
+	HS_READONLY,
+	HS_FULL,		/* no space left where the database lives */
+	HS_CONNECTION,		/* the database cannot be reached or opened */
+	HS_UNKNOWN_OUTCOME,	/* a commit may or may not have happened */
+	HS_QUERY,		/* the database refused a statement */
+	HS_MIGRATION,		/* the schema is not one this version can use */
+	HS_CORRUPT,		/* the database is damaged */
+	HS_PRUNED,		/* the history asked for is gone */
+	HS_UNSUPPORTED,
+	HS_POLICY,		/* a policy script refused */
+	HS_NO_MEMORY,		/* seen by the C core alone: Lua raises */
+	HS_STOP			/* a row callback has seen enough: not a failure */
+};
+
+struct hs_host;
+
+/* One failure, as a value. Only `code` and `message` are always set. */
+struct hs_error {
+	enum hs_code code;
+	char message[512];
+	char field[32];			/* "" or the field that was wrong */
+	bool has_versions;		/* expected and actual are set */
+	int64_t expected, actual;
+	int64_t index;			/* of the operation in a batch, from 1; 0: none */
+	const struct hs_host *current;	/* on a conflict: the host as it is now, or NULL */
+};
+
+enum hs_type { HS_NULL, HS_INT, HS_TEXT };
+
+struct hs_value {
+	enum hs_type type;
+	int64_t i;
+	const char *s;		/* n bytes and a NUL after them */
+	size_t n;
+};
+
+/* Called for each row; the values live until it returns. HS_STOP ends the statement early and
+ * is passed on as HS_OK by the driver; any other code but HS_OK ends it and is passed on.
+ * A row callback runs no statement itself. */
+typedef enum hs_code hs_row_fn(void *context, const struct hs_value *row, int columns,
+			       struct hs_error *err);
+
+/* How to open a database. Strings are never NULL unless said so. */
+struct hs_open {
+	const char *location;	/* what the driver calls the database: a path, a connection string */
+	bool readonly;		/* refuse every write */
+	bool create;		/* make the database when it is missing */
+	bool durable;		/* a commit that returned survives a power cut */
+	const char *journal;	/* "auto" or a mode the driver knows */
+	int page_size;		/* bytes; 0: the database's default */
+	int busy_timeout;	/* milliseconds a writer waits for another */
+};
+
+struct hs_db;			/* a connection; each driver defines its own */
+
+struct hs_driver {
+	int abi;		/* HS_DRIVER_ABI: a driver of another build is refused */
+	const char *name;
+
+	enum hs_code (*open)(const struct hs_open *how, struct hs_db **db, struct hs_error *err);
+	void (*close)(struct hs_db *db);
+
+	/* A write transaction holds the tenant's writer lock from its start. A commit that fails
+	 * has rolled back; rollback itself cannot fail. */
+	enum hs_code (*begin)(struct hs_db *db, bool write, struct hs_error *err);
+	enum hs_code (*commit)(struct hs_db *db, struct hs_error *err);
+	void (*rollback)(struct hs_db *db);
+	/* True while a transaction is open: the database itself may end one (a full disk). */
+	bool (*in_transaction)(struct hs_db *db);
+
+	/* Runs a named statement, or the text of one composed from constant pieces. ROW may be NULL. */
+	enum hs_code (*run)(struct hs_db *db, int statement, const struct hs_value *values,
+			    int count, hs_row_fn *row, void *context, struct hs_error *err);
+	enum hs_code (*query)(struct hs_db *db, const char *sql, const struct hs_value *values,
+			      int count, hs_row_fn *row, void *context, struct hs_error *err);
+	/* Runs migration NUMBER, 1 to `migrations`, within the caller's transaction. */
+	enum hs_code (*migrate)(struct hs_db *db, int number, struct hs_error *err);
+	int migrations;
+
+	/* Writes a consistent copy of the database to PATH, a new file. */
+	enum hs_code (*backup)(struct hs_db *db, const char *path, struct hs_error *err);
+	/* Says how the database works, as rows (name, value), for people. */
+	enum hs_code (*describe)(struct hs_db *db, hs_row_fn *row, void *context,
+				 struct hs_error *err);
+};
+
+#endif

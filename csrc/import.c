@@ -1,0 +1,182 @@
+/* import.c -- what one entry of a source means for the store.
+ *
+ * The rules of the modes stand here and nowhere else. A machine (an origin) never touches what
+ * another origin owns; an import without an origin is an admin's, who may. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hs.h"
+
+enum hs_code hs_import_begin(struct hs_store *store, struct hs_import *import, struct hs_error *err)
+{
+	enum hs_code rc = import->origin ? hs_check_origin(import->origin, err) : HS_OK;
+
+	if (rc == HS_OK)
+		rc = hs_log_position(store, &import->start, err);
+	if (rc)
+		return rc;
+	import->seen = calloc((size_t)(import->start / 8) + 1, 1);
+	return import->seen ? HS_OK : hs_no_memory(err);
+}
+
+void hs_import_end(struct hs_import *import)
+{
+	free(import->seen);
+	import->seen = NULL;
+}
+
+/* Remembers a host by the position of its newest event, which no other host has. */
+static void mark_seen(struct hs_import *import, const struct hs_host *host)
+{
+	if (host->position <= import->start)
+		import->seen[host->position / 8] |= (uint8_t)(1u << host->position % 8);
+}
+
+static bool was_seen(const struct hs_import *import, const struct hs_host *host)
+{
+	return host->position > import->start ||
+	       import->seen[host->position / 8] & 1u << host->position % 8;
+}
+
+/* A's items, then those of B that A lacks and that are not EXCEPT. */
+static const char *unite(struct hs_arena *arena, const char *a, const char *b, const char *separator,
+			 const char *except)
+{
+	struct hs_text joined = {.arena = arena};
+	struct hs_item item;
+
+	hs_text_add(&joined, a);
+	while (hs_next_item(&b, *separator, &item)) {
+		if (hs_list_has(a, *separator, item.s, item.n) || hs_list_has(except, *separator, item.s, item.n))
+			continue;
+		if (joined.n)
+			hs_text_add(&joined, separator);
+		hs_text_add_bytes(&joined, item.s, item.n);
+	}
+	return joined.failed ? NULL : joined.s;
+}
+
+/* The parts of LIST as an input array, so that a union is checked like anything given. */
+static const char **split(struct hs_arena *arena, const char *list, char separator, int *count)
+{
+	const char **items = NULL;
+	size_t n = 0, room = 0;
+	struct hs_item item;
+
+	while (hs_next_item(&list, separator, &item)) {
+		items = hs_grow(arena, items, n, &room, sizeof *items);
+		if (!items || !(items[n++] = hs_copy(arena, item.s, item.n)))
+			return NULL;
+	}
+	*count = (int)n;
+	return items ? items : hs_alloc(arena, sizeof *items);
+}
+
+static enum hs_code merge(struct hs_store *store, struct hs_arena *arena, const struct hs_host *source,
+			  struct hs_host *host, struct hs_error *err)
+{
+	struct hs_host_input united = {.given = 1u << HS_ALIASES | 1u << HS_TAGS};
+	const char *aliases = unite(arena, host->aliases, source->aliases, " ", host->hostname);
+	const char *tags = unite(arena, host->tags, source->tags, ",", "");
+
+	if (!aliases || !tags)
+		return hs_no_memory(err);
+	if (!host->comment)
+		host->comment = source->comment;
+	united.aliases = split(arena, aliases, ' ', &united.alias_count);
+	united.tags = split(arena, tags, ',', &united.tag_count);
+	if (!united.aliases || !united.tags)
+		return hs_no_memory(err);
+	return hs_host_check(arena, &united, store->lenient, host, err);
+}
+
+static void replace(const struct hs_import *import, const struct hs_host_input *entry,
+		    const struct hs_host *source, struct hs_host *host)
+{
+	/* What the source can carry and this entry lacks is empty there, so it becomes empty here. */
+	unsigned fields = import->fields | entry->given;
+
+	for (enum hs_field field = HS_ALIASES; field < HS_FIELDS; field++)
+		if (fields & 1u << field && !(field == HS_ORIGIN && import->origin))
+			hs_field_copy(host, source, field);
+}
+
+static bool same(const struct hs_host *a, const struct hs_host *b)
+{
+	for (enum hs_field field = 0; field < HS_FIELDS; field++)
+		if (!hs_field_equal(a, b, field))
+			return false;
+	return true;
+}
+
+static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+				    const struct hs_host_input *entry, enum hs_action *action,
+				    struct hs_change *change, struct hs_error *err)
+{
+	struct hs_host source = *change->after;
+	bool foreign = import->origin && strcmp(change->before->origin, import->origin) != 0;
+	enum hs_code rc = HS_OK;
+
+	mark_seen(import, change->before);
+	if (import->mode == HS_STRICT) {
+		hs_fail(err, HS_DUPLICATE, NULL, "'%s %s' exists already as host %s", source.ip,
+			hs_quote(source.hostname).s, change->before->id);
+		err->current = change->before;
+		return HS_DUPLICATE;
+	}
+	*action = HS_SKIPPED;
+	if (foreign || import->mode == HS_SKIP)
+		return HS_OK;
+	*change->after = *change->before;
+	if (import->mode == HS_MERGE)
+		rc = merge(store, arena, &source, change->after, err);
+	else
+		replace(import, entry, &source, change->after);
+	*action = same(change->before, change->after) ? HS_UNCHANGED : HS_UPDATE;
+	return rc;
+}
+
+enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
+			      struct hs_import *import, const struct hs_host_input *entry,
+			      enum hs_action *action, struct hs_change *change, struct hs_error *err)
+{
+	struct hs_host_input whole = *entry;
+	struct hs_host *hosts = hs_alloc(arena, 2 * sizeof *hosts);
+	bool found;
+	enum hs_code rc;
+
+	if (!hosts)
+		return hs_no_memory(err);
+	whole.given |= 1u << HS_IP | 1u << HS_HOSTNAME;
+	hosts[1] = hs_host_blank();
+	*change = (struct hs_change){NULL, &hosts[1]};
+	*action = HS_CREATE;
+	rc = hs_host_check(arena, &whole, store->lenient, change->after, err);
+	if (rc)
+		return rc;
+	if (import->origin)
+		change->after->origin = import->origin;
+	rc = hs_host_find(store, arena, (struct hs_moment){.now = true}, change->after->ip,
+			  change->after->hostname, &hosts[0], &found, err);
+	if (rc || !found)
+		return rc;
+	change->before = &hosts[0];
+	return decide_existing(store, arena, import, entry, action, change, err);
+}
+
+enum hs_code hs_import_missing(struct hs_store *store, struct hs_arena *arena,
+			       const struct hs_import *import, struct hs_hosts *missing,
+			       struct hs_error *err)
+{
+	struct hs_filter filter = hs_filter_all();
+	size_t kept = 0;
+	enum hs_code rc;
+
+	filter.origin = import->origin ? import->origin : "admin";
+	rc = hs_host_list(store, arena, (struct hs_moment){.now = true}, &filter, missing, err);
+	for (size_t i = 0; rc == HS_OK && i < missing->count; i++)
+		if (!was_seen(import, &missing->items[i]))
+			missing->items[kept++] = missing->items[i];
+	missing->count = kept;
+	return rc;
+}

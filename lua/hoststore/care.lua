@@ -1,0 +1,65 @@
+--- Looking after a store: check, verify, stats, backup.
+
+local core = require "hoststore.core"
+local file = require "hoststore.file"
+
+local PRIVATE = 384 -- mode 0600, as of the database itself
+
+--- Whether the database can be read. `verify` is the thorough one.
+---@return true?, hoststore.Error?
+function core.methods.check(store)
+  local position, err = core.position(store)
+  if not position then return nil, err end
+  return true
+end
+
+--- Proves that positions and versions have no gaps, that each host event follows from the one before,
+-- and that the read model is what the log says; `problems` says exactly where that is not so.
+---@return { ok: boolean, problems: hoststore.Error[], events: integer, hosts: integer, streams: integer }?
+---@return hoststore.Error?
+function core.methods.verify(store)
+  local result, err = core.verify(store)
+  if not result then return nil, err end
+  result.ok = #result.problems == 0
+  return result
+end
+
+--- How much there is, and how the database works.
+---@return table<string, any>?, hoststore.Error?
+function core.methods.stats(store)
+  return store:transaction(function()
+    local stats, counts, snapshots, err
+    stats, err = core.describe(store)
+    if not stats then return nil, err end
+    counts, err = core.log_counts(store)
+    if not counts then return nil, err end
+    snapshots, err = store:snapshots()
+    if not snapshots then return nil, err end
+    stats.events, stats.streams, stats.snapshots = counts[1].events, counts[1].streams, #snapshots
+    stats.position, err = core.position(store)
+    if not stats.position then return nil, err end
+    stats.hosts, err = store:count()
+    if not stats.hosts then return nil, err end
+    return stats
+  end, { readonly = true })
+end
+
+--- Writes a consistent copy of the database while it is in use. An existing file is replaced, and
+-- only when the copy is whole.
+---@param path string
+---@return true?, hoststore.Error?
+function core.methods.backup(store, path)
+  if type(path) ~= "string" then error("backup needs a path, not " .. type(path), 2) end
+  local copy, message, errno = core.sys.replace(path, PRIVATE)
+  if not copy then return nil, file.failure(message, errno) end
+  local done, err = core.backup(store, copy:temporary())
+  if not done then
+    copy:abort()
+    return nil, err
+  end
+  done, message, errno = copy:commit()
+  if not done then return nil, file.failure(message, errno) end
+  return true
+end
+
+return core.methods.verify

@@ -1,0 +1,144 @@
+-- The command line: reads arguments, opens the store, carries out a command, says how it went.
+-- All it does a script can do through the module.
+
+local cli = {}
+
+local DEFAULT_DB = "/etc/hoststore/hoststore.db"
+
+-- Where each command lives (hoststore.cli.WHERE), as a function of its name.
+local COMMANDS = {
+  add = "hosts", list = "hosts", show = "hosts", set = "hosts", rm = "hosts",
+  history = "history", log = "history", at = "history", diff = "history", undo = "history",
+  import = "files", export = "files", plan = "files", publish = "files", backup = "files",
+  snapshot_create = "snapshots", snapshot_list = "snapshots", snapshot_show = "snapshots",
+  snapshot_rm = "snapshots", restore = "snapshots", retention = "snapshots",
+  stream_append = "streams", stream_read = "streams", stream_version = "streams",
+  stream_list = "streams", stream_verify = "streams",
+  verify = "upkeep", stats = "upkeep", check = "upkeep",
+}
+
+local WRITING = {
+  add = true, set = true, rm = true, undo = true, import = true, restore = true, retention = true,
+  snapshot_create = true, snapshot_rm = true, stream_append = true,
+}
+
+local EXIT_CODES = {
+  usage = 2, ambiguous = 2,
+  not_found = 3,
+  conflict = 4, duplicate = 4, partial_replay = 4, id_reuse = 4,
+  busy = 5,
+}
+
+-- The same number on every Linux.
+local EPIPE = 32
+
+local function report(out, err)
+  if out.json then
+    out:failure(require("hoststore.cli.present").error_json(err))
+  else
+    if err.usage then
+      out.stderr:write(err.usage .. "\n")
+    end
+    out:message(err.message)
+  end
+  return EXIT_CODES[err.code] or 1
+end
+
+local function actor(options)
+  return options.actor or os.getenv "HOSTSTORE_ACTOR"
+    or os.getenv "SUDO_USER" or os.getenv "USER" or os.getenv "LOGNAME"
+end
+
+local function open(command, options)
+  local db = options.db or os.getenv "HOSTSTORE_DB" or DEFAULT_DB
+  return require("hoststore").open(db, {
+    tenant = options.tenant,
+    actor = actor(options),
+    readonly = options.readonly or not WRITING[command],
+  })
+end
+
+local function carry_out(options, out)
+  local command = options.subcommand and options.command .. "_" .. options.subcommand or options.command
+  local run = require("hoststore.cli." .. COMMANDS[command])[command]
+  local store, err = open(command, options)
+  if not store then
+    return nil, err
+  end
+  local ok, result, failure = pcall(run, store, options, out)
+  store:close()
+  if not ok then
+    error(result, 0)
+  end
+  return result, failure
+end
+
+local function print_version(out)
+  out:line(require("hoststore")._VERSION:match "%S+$")
+  return 0
+end
+
+local function run(argv, out)
+  local options, stopped = require("hoststore.cli.arguments").parse(argv)
+  if not options then
+    if stopped.version then
+      return print_version(out)
+    elseif stopped.answer then
+      out:write(stopped.answer .. "\n")
+      return 0
+    end
+    stopped.code = "usage"
+    return nil, stopped
+  end
+  out.ndjson = options.ndjson or false
+  if options.command == "version" then
+    return print_version(out)
+  end
+  return carry_out(options, out)
+end
+
+-- What was raised as an error to report: an iterator's failure, stdout that takes no more, or a
+-- mistake of ours. Nothing is reported to who closed our stdout, as `| head` does.
+local function explain(raised)
+  local reason, number = require("hoststore.cli.output").write_failure(raised)
+  if reason then
+    return number ~= EPIPE and { code = "full", message = "cannot write the answer: " .. reason } or nil
+  elseif type(raised) == "table" and raised.message then
+    return raised
+  end
+  local first_line = tostring(raised):match "^[^\n]*"
+  return { code = "internal", message = "internal error: " .. first_line }
+end
+
+-- Known before the arguments are read: they may be wrong, and that is said in JSON too.
+local function wants_json(argv)
+  for _, word in ipairs(argv) do
+    if word == "--json" or word == "--ndjson" then
+      return true
+    end
+  end
+  return false
+end
+
+--- Runs one command line.
+---@param argv string[]
+---@param files? {stdout: table?, stderr: table?, stdin: table?, terminal: boolean?}  in place of the process's own
+---@return integer exit_code
+function cli.run(argv, files)
+  local Output = require "hoststore.cli.output"
+  local out = Output.new(files or {}, wants_json(argv))
+  local ok, code, err = pcall(function()
+    local code, err = run(argv, out)
+    out:flush()
+    return code, err
+  end)
+  if not ok then
+    code, err = nil, explain(code)
+  end
+  if code then
+    return code
+  end
+  return err and report(out, err) or 1
+end
+
+return cli

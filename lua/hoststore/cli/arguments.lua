@@ -1,0 +1,357 @@
+-- The command line as users see it: every command, argument and option, and their help.
+
+local argparse = require "argparse"
+local values = require "hoststore.cli.values"
+
+local FORMATS = { "hosts", "json", "ndjson", "csv" }
+local MODES = { "skip", "replace", "merge", "strict", "sync" }
+
+local HOST_HELP = "Its id, host name, alias or address, if only one host has it."
+local TIMES = [[
+Times are ISO 8601 in UTC (2026-01-31, 2026-01-31T12:00:00Z),
+or how long ago: 30m, 2h, 30d, 4w.]]
+local GLOBALS = "Options such as --db, --tenant and --json: hoststore --help"
+
+--- What stops the parsing: help or the version was asked for, or the arguments are wrong.
+local Stop = {}
+
+local function stop(what)
+  error(setmetatable(what, Stop), 0)
+end
+
+local function with_help(parser)
+  parser:help_max_width(80):usage_max_width(80)
+  return parser:add_help {
+    action = function() stop { answer = parser:get_help() } end,
+  }
+end
+
+-- The name alone selects what is run; argparse would also set a field of that name, which an
+-- option may need.
+local function add(parent, name, summary, details, examples)
+  local description = details and summary .. "\n\n" .. details or summary
+  local epilog = examples and "Examples:\n" .. examples .. "\n" .. GLOBALS or GLOBALS
+  return with_help(parent:command(name):target "_"
+    :summary(summary):description(description):epilog(epilog))
+end
+
+local function host_argument(command)
+  command:argument("host", HOST_HELP)
+  command:argument("hostname", "The host name, when HOST is an address several hosts share."):args "?"
+end
+
+local function filter_options(command)
+  command:option("--ip", "This address, or all in a network: 192.168.1.0/24.")
+  command:option("--hostname", "This host name or alias; * and ? stand for any text and any character.")
+  command:option("--pattern", "Host names and aliases containing this text.")
+    :argname "<text>":target "hostname_pattern"
+  command:option("--ip-pattern", "Addresses containing this text."):argname "<text>"
+  command:option("--text", "This text in the address, a name, the comment or a tag.")
+  command:option("--tag", "Hosts with this tag; given several times: with any of them.")
+    :count "*":target "tags"
+  command:option("--all-tags", "Hosts with all of these tags."):argname "<tag,...>":target "tags_all"
+  command:option("--no-tag", "Hosts without this tag (may be repeated).")
+    :count "*":argname "<tag>":target "tags_none"
+  command:mutex(
+    command:flag("--enabled", "Hosts that are published."):target "enabled",
+    command:flag("--disabled", "Hosts that are not."):target "disabled"
+  )
+  command:option("--origin", "Hosts of this owner: admin, dhcp, import:NAME.")
+  for _, event in ipairs { "created", "updated" } do
+    command:option(("--%s-since"):format(event), ("Hosts %s at or after this time."):format(event))
+      :argname "<time>":convert(values.past)
+    command:option(("--%s-until"):format(event), ("Hosts %s at or before this time."):format(event))
+      :argname "<time>":convert(values.past)
+  end
+  command:option("--order", "The order: ip (by number), ip_text, hostname, created or updated.")
+    :choices { "ip", "ip_text", "hostname", "created", "updated" }:argname "<order>"
+  command:flag("--desc", "The other way round."):target "descending"
+  command:option("--limit", "At most so many."):argname "<n>":convert(values.whole)
+  command:option("--offset", "Without the first so many."):argname "<n>":convert(values.whole)
+end
+
+local function list_options(command)
+  filter_options(command)
+  command:flag("-l --long", "Also show id, version, owner and times.")
+  command:flag("--count", "Only say how many they are.")
+end
+
+local function source_options(command)
+  command:argument("file", "The file to read; - is standard input.")
+  command:option("--format", "Its format; by default its name tells, or it is a hosts file.")
+    :choices(FORMATS):argname "<format>"
+  command:option("--origin", "Whose hosts these are, such as import:lab.")
+end
+
+local function host_commands(parser)
+  local command = add(parser, "add", "Add a host.", nil, [[
+   hoststore add 192.168.1.20 nas.lan nas --tag storage --comment "in the cellar"
+   hoststore add 192.168.1.99 guest.lan --expires 2d]])
+  command:argument("ip", "Its IPv4 or IPv6 address.")
+  command:argument("hostname", "Its host name.")
+  command:argument("alias", "Further names."):args "*":target "aliases"
+  command:option("--comment", "What people should know about it.")
+  command:option("--tag", "A tag (may be repeated)."):count "*":target "tags"
+  command:flag("--disabled", "Keep it, but do not publish it.")
+  command:option("--expires", "When it stops being published: a time, or in how long (2h, 30d).")
+    :argname "<time>":convert(values.future)
+  command:option("--origin", "Whose host it is: admin (default), dhcp, import:NAME.")
+
+  list_options(add(parser, "list", "List hosts.", TIMES, [[
+   hoststore list --tag printer --order hostname
+   hoststore list --ip 192.168.1.0/24 --updated-since 1d --json
+   hoststore list --text cellar --count]]))
+
+  command = add(parser, "show", "Show one host with everything known about it.", nil, [[
+   hoststore show nas.lan
+   hoststore show 192.168.1.20 nas.lan --json]])
+  host_argument(command)
+
+  command = add(parser, "set", "Change fields of a host.", [[
+Fields: ip, hostname, aliases, comment, tags, enabled, expires_at, origin.
+Lists are separated by commas; with + or - before every word, words are added
+to the list or removed. An empty value clears a field.
+expires_at takes a time, or in how long (2h, 30d).]], [[
+   hoststore set nas.lan ip=192.168.1.21 --reason "new switch"
+   hoststore set nas.lan tags=+backup,-old comment= enabled=yes]])
+  command:argument("host", HOST_HELP)
+  command:argument("change", [[
+A field=value. Before the first may stand the host name,
+when HOST is an address several hosts share.]])
+    :args "+":target "changes"
+  command:option("--expected", "Refuse if the host is not at this version.")
+    :argname "<version>":convert(values.whole)
+
+  command = add(parser, "rm", "Delete a host. Its history stays.", nil, [[
+   hoststore rm nas.lan --reason "sold"]])
+  host_argument(command)
+  command:option("--expected", "Refuse if the host is not at this version.")
+    :argname "<version>":convert(values.whole)
+end
+
+local function history_commands(parser)
+  local command = add(parser, "history", "Show what happened to one host, newest last.",
+    "A deleted host is named by its id.", [[
+   hoststore history nas.lan]])
+  host_argument(command)
+  command:option("--limit", "Only the newest so many changes."):argname "<n>":convert(values.whole)
+
+  command = add(parser, "log", "Show the newest changes, newest last.", TIMES, [[
+   hoststore log --limit 10
+   hoststore log --since 1d --by alice
+   hoststore log --after 1200 --ndjson]])
+  command:option("--limit", "So many changes (default: 50)."):argname "<n>":convert(values.whole)
+  command:option("--after", "The oldest after this position instead of the newest.")
+    :argname "<position>":convert(values.whole)
+  command:option("--since", "Changes at or after this time."):argname "<time>":convert(values.past)
+  command:option("--by", "Changes this actor made."):argname "<actor>"
+  command:option("--type", "Events of this type (may be repeated): HostCreated, HostDeleted, ...")
+    :count "*":target "types"
+  command:option("--stream", "Events of this stream.")
+
+  command = add(parser, "at", "List the hosts as they were at a time, position or snapshot.", TIMES, [[
+   hoststore at 2026-01-31 --tag printer
+   hoststore at 2h
+   hoststore at --position 1200 --json]])
+  local moment = command:argument("time", "When."):args "?":convert(values.past)
+  command:mutex(moment,
+    command:option("--position", "As of this position in the log."):argname "<n>":convert(values.whole),
+    command:option("--snapshot", "As of this snapshot."):argname "<id>"
+  )
+  list_options(command)
+
+  command = add(parser, "diff", "Show which hosts differ between two moments.",
+    "A moment is a time, a position in the log, or the id of a snapshot.\n" .. TIMES, [[
+   hoststore diff 1d
+   hoststore diff 1200 1300 --json]])
+  command:argument("from", "The earlier moment."):convert(values.moment)
+  command:argument("to", "The later moment (default: now)."):args "?":convert(values.moment)
+
+  command = add(parser, "undo", "Take back the event at a position, unless it was overtaken since.",
+    "Undoing is a change of its own; it can be undone too.", [[
+   hoststore log
+   hoststore undo 1203]])
+  command:argument("position", "The position in the log."):convert(values.whole)
+end
+
+local function file_commands(parser)
+  local command = add(parser, "import", "Import hosts from a file, all in one transaction.", [[
+Modes:
+   skip     a host that exists is left alone (default)
+   replace  its comment, tags and aliases become the file's
+   merge    tags and aliases are united, a comment is only filled in
+   strict   a duplicate or a bad line refuses everything
+   sync     replace, and hosts of this origin missing from the file are deleted]], [[
+   hoststore import /etc/hosts
+   hoststore import lab.csv --origin import:lab --mode sync --max-deletes 10%
+   ssh router cat /etc/hosts | hoststore import - --dry-run]])
+  source_options(command)
+  command:option("--mode", "What becomes of hosts that exist (see above)."):choices(MODES):argname "<mode>"
+  command:flag("--dry-run", "Only say what would happen.")
+  command:option("--max-deletes", "Refuse if more would be deleted: a number, or 10%.")
+    :argname "<n>":convert(values.share)
+
+  command = add(parser, "export", "Write hosts in a format other programs read.", nil, [[
+   hoststore export hosts
+   hoststore export csv hosts.csv --tag printer]])
+  command:argument("format", "The format."):choices(FORMATS)
+  command:argument("file", "The file to write (default: standard output)."):args "?"
+  filter_options(command)
+
+  command = add(parser, "plan", "Show what importing a file would change.", nil, [[
+   hoststore plan lab.csv --origin import:lab --mode sync]])
+  source_options(command)
+  command:option("--mode", "What becomes of hosts that exist: see hoststore import --help.")
+    :choices(MODES):argname "<mode>"
+
+  command = add(parser, "publish", "Write the hosts file, if it would differ.", [[
+The file is replaced in one step, keeping its mode and owner; symbolic links
+are followed. Disabled and expired hosts are left out.]], [[
+   hoststore publish /tmp/hosts/hoststore && /etc/init.d/dnsmasq reload]])
+  command:argument("file", "The file to write.")
+  command:flag("--header", "Begin with a comment that says who wrote the file.")
+
+  command = add(parser, "backup", "Write a consistent copy of the database to a new file.", nil, [[
+   hoststore backup /mnt/usb/hoststore-2026-01-31.db]])
+  command:argument("file", "The file to make.")
+end
+
+local function snapshot_commands(parser)
+  local snapshot = add(parser, "snapshot", "Keep rendered hosts files to compare with and return to.")
+  snapshot:command_target "subcommand"
+
+  local command = add(snapshot, "create", "Take a snapshot of the hosts as they are.", nil, [[
+   hoststore snapshot create --name "before the move"]])
+  command:option("--name", "A name for it.")
+  command:option("--trigger", "What took it (default: manual).")
+
+  command = add(snapshot, "list", "List snapshots, newest first.")
+  command:option("--limit", "At most so many."):argname "<n>":convert(values.whole)
+  command:option("--offset", "Without the first so many."):argname "<n>":convert(values.whole)
+
+  command = add(snapshot, "show", "Show a snapshot.")
+  command:argument("id", "Its id.")
+  command:flag("--content", "Write the hosts file it holds instead.")
+
+  command = add(snapshot, "rm", "Delete a snapshot. The log keeps what it was made of.")
+  command:argument("id", "Its id.")
+
+  command = add(parser, "restore", "Bring the hosts back to a snapshot.",
+    "Only hosts that differ are changed.\nA snapshot of the present state is taken first.", [[
+   hoststore restore 01KA1B2C3D4E5F6G7H8J9KMNPQ --dry-run]])
+  command:argument("id", "The id of the snapshot.")
+  command:flag("--dry-run", "Only say what would happen.")
+
+  command = add(parser, "retention", "Delete old snapshots.", "Without a limit nothing is deleted.", [[
+   hoststore retention --max-count 30 --max-age 90d]])
+  command:option("--max-count", "Keep the newest so many."):argname "<n>":convert(values.whole)
+  command:option("--max-age", "Delete those older than this: 30d, 4w."):argname "<age>":convert(values.age)
+end
+
+local function stream_commands(parser)
+  local stream = add(parser, "stream", "Read and append events of your own.",
+    "Streams of hosts (host-...) can be read; host commands alone write them.")
+  stream:command_target "subcommand"
+
+  local command = add(stream, "append", "Append an event.", nil, [[
+   hoststore stream append order-1 OrderPlaced '{"total": 12}' --expected none
+   generate-report | hoststore stream append reports Report -]])
+  command:argument("stream", "The stream.")
+  command:argument("type", "The type of the event.")
+  command:argument("data", "Its data as JSON; - reads it from standard input."):args "?"
+  command:option("--expected", "The version the stream must be at: any (default), none, exists, or a number.")
+    :argname "<version>":convert(values.expected)
+  command:option("--id", "The event's id, a ULID: appending it again changes nothing.")
+  command:option("--metadata", "More about the event, as JSON."):argname "<json>"
+
+  command = add(stream, "read", "Read the events of a stream.", nil, [[
+   hoststore stream read order-1 --from 3 --ndjson
+   hoststore stream read order-1 --backward --limit 1]])
+  command:argument("stream", "The stream.")
+  command:option("--from", "The first version."):argname "<version>":convert(values.whole)
+  command:option("--to", "The last version."):argname "<version>":convert(values.whole)
+  command:option("--limit", "At most so many."):argname "<n>":convert(values.whole)
+  command:flag("--backward", "Newest first.")
+
+  command = add(stream, "version", "Print the version a stream is at; 0 if it has no events.")
+  command:argument("stream", "The stream.")
+
+  command = add(stream, "list", "List streams.")
+  command:option("--prefix", "Streams whose names begin so.")
+  command:option("--partition", "Streams of this partition, 0 to 31."):argname "<n>":convert(values.whole)
+  command:option("--after", "Streams whose names sort after this one."):argname "<stream>"
+  command:option("--limit", "At most so many."):argname "<n>":convert(values.whole)
+
+  command = add(stream, "verify", "Check that a stream has no gaps.")
+  command:argument("stream", "The stream.")
+end
+
+local function upkeep_commands(parser)
+  add(parser, "verify", "Prove that the hosts are what the log says, and that nothing is missing.",
+    "Reads everything. Exits with 1 if something is wrong, after saying exactly what.")
+  add(parser, "stats", "Show how much the database holds and how it works.")
+  add(parser, "check", "Check quickly that the database can be used.")
+  add(parser, "version", "Print the version of hoststore.")
+end
+
+local function root()
+  local parser = with_help(argparse("hoststore")
+    :description [[
+Keeps the host names of a network in a database that forgets nothing:
+who changed what, when and why, and what it was before.]]
+    :epilog [[
+Examples:
+   hoststore add 192.168.1.20 nas.lan nas --tag storage
+   hoststore list --tag storage
+   hoststore set nas.lan ip=192.168.1.21 --reason "new switch"
+   hoststore log
+   hoststore import /etc/hosts
+   hoststore publish /tmp/hosts/hoststore
+   hoststore COMMAND --help
+
+Options may stand before or after the command.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
+4 conflict or duplicate, 5 busy.
+Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
+    :command_target "command")
+  parser:option("--db", "The database: a path or a URL\n(default: $HOSTSTORE_DB or /etc/hoststore/hoststore.db).")
+    :argname "<url>"
+  parser:option("--tenant", "The log to work on, when the database holds several."):argname "<name>"
+  parser:option("--actor", "Who makes the change\n(default: $HOSTSTORE_ACTOR or the login name).")
+    :argname "<name>"
+  parser:option("--reason", "Why the change is made."):argname "<text>"
+  parser:flag("--json", "Answer in JSON.")
+  parser:flag("--ndjson", "Answer in JSON, lists as one object a line.")
+  parser:flag("--readonly", "Open the database for reading only, whatever the command.")
+  parser:flag("--version", "Print the version of hoststore."):target "_"
+    :action(function() stop { version = true } end)
+  function parser:error(message)
+    stop { usage = self:get_usage(), message = message }
+  end
+  return parser
+end
+
+local arguments = {}
+
+--- Reads the words of a command line.
+---@param words string[]
+---@return table? options  `command` (and `subcommand`), and what was given
+---@return table? stopped  `answer` (help) or `version` was asked for; else wrong usage: `message`, `usage`
+function arguments.parse(words)
+  local parser = root()
+  host_commands(parser)
+  history_commands(parser)
+  file_commands(parser)
+  snapshot_commands(parser)
+  stream_commands(parser)
+  upkeep_commands(parser)
+  local ok, result = pcall(parser.parse, parser, words)
+  if ok then
+    return result
+  elseif getmetatable(result) == Stop then
+    return nil, result
+  end
+  error(result, 0)
+end
+
+return arguments

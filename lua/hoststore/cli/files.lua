@@ -1,0 +1,91 @@
+-- import, export, plan, publish, backup.
+
+local hosts = require "hoststore.cli.hosts"
+local present = require "hoststore.cli.present"
+
+local files = {}
+
+local COUNTERS = { "processed", "created", "updated", "unchanged", "skipped", "deleted", "failed" }
+
+local function source(options, out)
+  return options.file == "-" and out.stdin or options.file
+end
+
+local function print_errors(errors, options, out)
+  local name = options.file == "-" and "stdin" or options.file
+  for _, err in ipairs(errors) do
+    out:message(err.line and ("%s:%d: %s"):format(name, err.line, err.message) or err.message)
+  end
+end
+
+local function error_json(err)
+  return present.object("line", err.line and present.json(err.line), "message", present.json(err.message))
+end
+
+local function result_json(result)
+  return ('{%s,"errors":%s}'):format(present.members(result, COUNTERS), present.array(result.errors, error_json))
+end
+
+function files.import(store, options, out)
+  local result, err = store:import(source(options, out), {
+    format = options.format,
+    mode = options.mode,
+    origin = options.origin,
+    dry_run = options.dry_run,
+    max_deletes = options.max_deletes,
+    reason = options.reason,
+    progress = function(so_far)
+      out:progress(("%d processed"):format(so_far.processed))
+    end,
+  })
+  out:clear_progress()
+  if not result then
+    return nil, err
+  end
+  if out.json then
+    out:value(result_json(result))
+  else
+    print_errors(result.errors, options, out)
+    out:line((options.dry_run and "would be: " or "") .. present.counters(result, COUNTERS))
+  end
+  return result.failed > 0 and 1 or 0
+end
+
+function files.export(store, options, out)
+  -- Through the writer that knows a reader who went away from a full disk.
+  local target = options.file or {
+    write = function(_, text)
+      out:write(text)
+      return true
+    end,
+  }
+  local count, err = store:export(options.format, target, hosts.filter(options))
+  if not count then
+    return nil, err
+  elseif options.file then
+    out:message(("%d hosts written to %s"):format(count, options.file))
+  end
+  return 0
+end
+
+function files.publish(store, options, out)
+  local written, err = store:publish(options.file, { header = options.header or false })
+  if written == nil then
+    return nil, err
+  end
+  return out:answer((written and "written: " or "unchanged: ") .. options.file, function()
+    return present.object("written", present.json(written))
+  end)
+end
+
+function files.backup(store, options, out)
+  local ok, err = store:backup(options.file)
+  if not ok then
+    return nil, err
+  end
+  return out:answer("backed up to " .. options.file, function()
+    return present.object("file", present.json(options.file))
+  end)
+end
+
+return files

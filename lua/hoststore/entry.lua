@@ -1,0 +1,82 @@
+--- Entries of an import or a plan: hosts as some source gives them.
+
+local core = require "hoststore.core"
+
+local entry = {}
+
+local types = {
+  ip = "string", hostname = "string", comment = "string", origin = "string", enabled = "boolean",
+  aliases = "table", tags = "table",
+}
+
+local function is_list_of_strings(value)
+  local count = 0
+  for key, item in pairs(value) do
+    if type(key) ~= "number" or type(item) ~= "string" then return false end
+    count = count + 1
+  end
+  return count == #value
+end
+
+local function fail(field, format, ...)
+  return nil, core.error { code = "invalid", field = field, message = format:format(...) }
+end
+
+--- Whether the values of an entry have the types of a host's fields: data from a file may have any.
+---@param given table
+---@return true?, hoststore.Error?
+function entry.check(given)
+  for field, value in pairs(given) do
+    local wanted = types[field]
+    if value == core.null then
+      if field ~= "comment" and field ~= "expires_at" then return fail(field, "%s cannot be null", field) end
+    elseif field == "expires_at" then
+      local time, err = core.parse_time(type(value) == "number" and value or tostring(value))
+      if not time then
+        err.field = field
+        return nil, err
+      end
+    elseif wanted == nil then
+      return fail(tostring(field), "a host has no field '%s'", tostring(field))
+    elseif type(value) ~= wanted then
+      return fail(field, "%s must be a %s, not a %s", field, wanted == "table" and "list" or wanted, type(value))
+    elseif wanted == "table" and not is_list_of_strings(value) then
+      return fail(field, "%s must be a list of strings", field)
+    end
+  end
+  return true
+end
+
+--- Whether an error is about one entry, so that the others can go on.
+---@param err hoststore.Error
+---@return boolean
+function entry.is_refusal(err)
+  return err.code == "invalid" or err.code == "duplicate"
+end
+
+--- The limit of deletions that `max_deletes` means: a number, or "30%" of `total`.
+---@param max_deletes number|string|nil
+---@param total integer
+---@return number
+function entry.delete_limit(max_deletes, total)
+  if max_deletes == nil then return math.huge end
+  if type(max_deletes) == "number" then return max_deletes end
+  local percent = tostring(max_deletes):match("^(%d+%.?%d*)%%$")
+  if not percent then
+    error(("max_deletes must be a number or a percentage like '30%%', not '%s'"):format(tostring(max_deletes)), 3)
+  end
+  return math.floor(total * tonumber(percent) / 100)
+end
+
+--- The refusal of more deletions than allowed.
+---@param deletes integer
+---@param limit number
+---@return nil, hoststore.Error
+function entry.too_many_deletes(deletes, limit)
+  return nil, core.error {
+    code = "conflict", expected = limit, actual = deletes,
+    message = ("%d hosts would be deleted; max_deletes allows %d. Nothing was changed"):format(deletes, limit),
+  }
+end
+
+return entry

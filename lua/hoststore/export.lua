@@ -1,0 +1,100 @@
+--- store:export: the hosts in a format, as text, into a file or to an open one.
+local core = require "hoststore.core"
+local file = require "hoststore.file"
+local formats = require "hoststore.format"
+
+local export = {}
+
+--- A function that gives the hosts in that format to a sink and returns how many they were. All its
+--- runs mean the same moment by "expired".
+---@param store hoststore.Store
+---@param name string
+---@param filter? hoststore.Filter
+---@param options? {header?: boolean}
+---@return (fun(sink: fun(text: string)): integer)? generate, hoststore.Error? err
+function export.generator(store, name, filter, options)
+  local format, err = formats.get(name)
+  if not format then
+    return nil, err
+  end
+  options = { header = options and options.header, now = core.now(store) }
+  return function(sink)
+    return format.write(store:hosts(filter), sink, options)
+  end
+end
+
+--- Calls fn, whose reads all see the same hosts, and returns what it returns.
+---@param store hoststore.Store
+---@param fn fun(): any, hoststore.Error?
+---@return any result, hoststore.Error? err
+function export.consistently(store, fn)
+  return file.try(function()
+    local result, err
+    local ok, failure = store:transaction(function()
+      result, err = fn()
+      return true
+    end, { readonly = true })
+    if not ok then
+      return nil, failure
+    end
+    return result, err
+  end)
+end
+
+local function to_text(generate)
+  local parts = {}
+  generate(function(text)
+    parts[#parts + 1] = text
+  end)
+  return table.concat(parts)
+end
+
+local function to_handle(generate, handle)
+  local function check(ok, message, errno)
+    if not ok then
+      error(file.failure(message, errno), 0)
+    end
+  end
+  local count = generate(function(text)
+    check(handle:write(text))
+  end)
+  -- What the buffer still holds may be what the disk has no room for.
+  if handle.flush then
+    check(handle:flush())
+  end
+  return count
+end
+
+local function is_writable(target)
+  return io.type(target) == "file" or type(target) == "table" and target.write ~= nil
+end
+
+--- The hosts in a format: as text, or written to a path (as a whole or not at all) or an open file.
+---@param store hoststore.Store
+---@param name "hosts"|"json"|"ndjson"|"csv"
+---@param target? string|file*|hoststore.Filter  a filter may take its place
+---@param filter? hoststore.Filter
+---@return string|integer? text or the number of hosts written
+---@return hoststore.Error? err
+function core.methods.export(store, name, target, filter)
+  if filter == nil and type(target) == "table" and not getmetatable(target) and not is_writable(target) then
+    target, filter = nil, target
+  end
+  if target ~= nil and type(target) ~= "string" and not is_writable(target) then
+    error("target: a path, an open file or nothing expected", 2)
+  end
+  local generate, err = export.generator(store, name, filter)
+  if not generate then
+    return nil, err
+  end
+  return export.consistently(store, function()
+    if target == nil then
+      return to_text(generate)
+    elseif type(target) == "string" then
+      return file.replace(target, generate)
+    end
+    return to_handle(generate, target)
+  end)
+end
+
+return export

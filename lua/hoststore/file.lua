@@ -1,0 +1,149 @@
+--- Files that are written whole or not at all, and failures of the system as errors of the store.
+local core = require "hoststore.core"
+
+local sys = core.sys
+local file = {}
+
+local BLOCK = 32 * 1024
+
+local codes = {
+  [sys.errno.ENOENT] = "not_found",
+  [sys.errno.EROFS] = "readonly",
+  [sys.errno.EACCES] = "readonly",
+  [sys.errno.EPERM] = "readonly",
+  [sys.errno.ENOSPC] = "full",
+  [sys.errno.EDQUOT] = "full",
+  [sys.errno.EFBIG] = "full",
+}
+
+--- The error for a message and errno, as io functions and core.sys return them.
+---@param message string
+---@param errno? integer
+---@return hoststore.Error
+function file.failure(message, errno)
+  return core.error { code = codes[errno] or "query", message = message }
+end
+
+--- Calls fn and returns what it returns. An error of the store that it raises, as iterators do,
+--- is returned as nil, err instead; any other goes on.
+---@param fn fun(...): any
+---@return any result, hoststore.Error? err
+function file.try(fn, ...)
+  local ok, result, err = pcall(fn, ...)
+  if ok then
+    return result, err
+  elseif core.is_error(result) then
+    return nil, result
+  end
+  error(result, 0)
+end
+
+--- What path means once symbolic links are followed; what the last of them points to need not exist.
+---@param path string
+---@return string? target, hoststore.Error? err
+function file.resolve(path)
+  local target = path
+  for _ = 1, 40 do
+    local link = sys.readlink(target)
+    if not link then
+      return target
+    end
+    target = link:find("^/") and link or (target:match("^.*/") or "") .. link
+  end
+  return nil, core.error { code = "query", message = path .. ": too many levels of symbolic links" }
+end
+
+-- The file that stands for path, or nil and why nothing can be written there: a rename would put
+-- a file in the place of a device or pipe.
+local function writable_target(path)
+  local target, err = file.resolve(path)
+  if not target then
+    return nil, err
+  end
+  local found = sys.stat(target)
+  if found and found.type ~= "file" then
+    return nil, core.error {
+      code = "invalid",
+      message = ("%s: is %s; give the path of a regular file"):format(path,
+        found.type == "directory" and "a directory" or "no regular file"),
+    }
+  end
+  return target
+end
+
+--- Whether the file at path holds just what generate gives to its sink. Reads as it goes.
+---@param path string
+---@param generate fun(sink: fun(text: string))
+---@return boolean? same, hoststore.Error? err
+function file.compare(path, generate)
+  local target, err = writable_target(path)
+  if not target then
+    return nil, err
+  end
+  local handle, message, errno = io.open(target, "rb")
+  if not handle then
+    if errno == sys.errno.ENOENT then
+      return false
+    end
+    return nil, file.failure(message, errno)
+  end
+  local difference = {}
+  local ok, raised = pcall(generate, function(text)
+    if handle:read(#text) ~= text then
+      error(difference, 0)
+    end
+  end)
+  local same = ok and handle:read(1) == nil
+  handle:close()
+  if not ok and raised ~= difference then
+    return file.try(error, raised, 0)
+  end
+  return same
+end
+
+--- Writes what generate gives to its sink in the place of the file at path, which changes as a
+--- whole or not at all, and keeps its mode and owner. A symbolic link is followed.
+---@param path string
+---@param generate fun(sink: fun(text: string)): any
+---@return any result what generate returned
+---@return hoststore.Error? err
+function file.replace(path, generate)
+  local target, err = writable_target(path)
+  if not target then
+    return nil, err
+  end
+  local replacement, message, errno = sys.replace(target)
+  if not replacement then
+    return nil, file.failure(message, errno)
+  end
+  local pending, size = {}, 0
+  local function flush()
+    local written, problem, number = replacement:write(table.concat(pending))
+    if not written then
+      error(file.failure(problem, number), 0)
+    end
+    pending, size = {}, 0
+  end
+  local ok, result = pcall(function()
+    local made = generate(function(text)
+      pending[#pending + 1] = text
+      size = size + #text
+      if size >= BLOCK then
+        flush()
+      end
+    end)
+    flush()
+    return made
+  end)
+  if not ok then
+    replacement:abort()
+    return file.try(error, result, 0)
+  end
+  ok, message, errno = replacement:commit()
+  if not ok then
+    return nil, file.failure(message, errno)
+  end
+  return result
+end
+
+return file

@@ -1,0 +1,178 @@
+--- hosts(5), which resolvers read. Comment and tags of a host follow its names:
+---
+---   192.168.1.2<TAB>nas.lan nas<TAB># backup server [lan, storage]
+---
+--- What would be read back as something else is written as an octal escape, as in fstab(5), and
+--- only these four are read: \040 a space at an edge of a comment or tag, \133 and \135 a bracket
+--- in a tag, \135 also a bracket at the end of a comment, \134 a backslash that would begin one of
+--- these. Control characters of a comment become spaces.
+local core = require "hoststore.core"
+
+local byte, concat, find, gmatch = string.byte, table.concat, string.find, string.gmatch
+local gsub, match, sub = string.gsub, string.match, string.sub
+
+local hosts = { fields = { comment = true, tags = true, aliases = true } }
+
+local escapes = { ["040"] = "\\134040", ["133"] = "\\134133", ["134"] = "\\134134", ["135"] = "\\134135" }
+local unescapes = { ["040"] = " ", ["133"] = "[", ["134"] = "\\", ["135"] = "]" }
+
+-- White space is spelled out: %s depends on the locale.
+local WORD = "[^\t-\r ]+"
+local ONLY_NAME = "^([^\t-\r #]+)[\t-\r ]+([^\t-\r #]+)$"
+local NAMES = "^[\t-\r ]*([^\t-\r ]+)[\t-\r ]+([^\t-\r ]+)(.*)$"
+
+-- -- reading --------------------------------------------------------------------------------------
+
+-- Not "^ *(.-) *$": that takes the square of the time on a long run of spaces.
+local function trim(text)
+  local first = find(text, "[^\t-\r ]")
+  return first and match(text, "^.*[^\t-\r ]", first) or ""
+end
+
+local function unescape(text)
+  if find(text, "\\", 1, true) then
+    text = gsub(text, "\\(%d%d%d)", unescapes)
+  end
+  return text
+end
+
+local function read_tags(list)
+  local tags = {}
+  for item in gmatch(list, "[^,]+") do
+    item = trim(item)
+    if item ~= "" then
+      tags[#tags + 1] = unescape(item)
+    end
+  end
+  return tags
+end
+
+-- Comment and tags of what stands behind the '#'. Brackets are a list of tags only at the end, as
+-- a word of their own.
+local function read_comment(text)
+  text = trim(text)
+  local tags = {}
+  if byte(text, -1) == 93 then
+    local start, _, list = find(text, "%[([^%[%]]*)%]$")
+    if start and (start == 1 or find(text, "^[\t-\r ]", start - 1)) then
+      tags = read_tags(list)
+      if tags[1] then
+        text = trim(sub(text, 1, start - 1))
+      end
+    end
+  end
+  return text ~= "" and unescape(text) or core.null, tags
+end
+
+local function read_line(line)
+  local ip, hostname = match(line, ONLY_NAME)
+  if ip then
+    return { ip = ip, hostname = hostname, aliases = {}, comment = core.null, tags = {} }
+  end
+  local hash = find(line, "#", 1, true)
+  local names = hash and sub(line, 1, hash - 1) or line
+  local more
+  ip, hostname, more = match(names, NAMES)
+  if not ip then
+    if find(names, WORD) then
+      return nil, "the line has an address but no name"
+    end
+    return nil
+  end
+  local entry = { ip = ip, hostname = hostname, aliases = {}, comment = core.null, tags = {} }
+  if more ~= "" then
+    local aliases, count = entry.aliases, 0
+    for alias in gmatch(more, WORD) do
+      count = count + 1
+      aliases[count] = alias
+    end
+  end
+  if hash then
+    entry.comment, entry.tags = read_comment(sub(line, hash + 1))
+  end
+  return entry
+end
+
+--- Reads the lines that hold an address and names; lines that are blank or all comment are none.
+---@param lines hoststore.Lines
+---@return fun(): integer?, table?, string?
+function hosts.read(lines)
+  return function()
+    while true do
+      local number, line, message = lines:next()
+      if not line then
+        return number, nil, message
+      end
+      local entry, problem = read_line(line)
+      if entry or problem then
+        return number, entry, problem
+      end
+    end
+  end
+end
+
+-- -- writing ----------------------------------------------------------------------------------------
+
+local HEADER = "# Made by hoststore, which will overwrite changes made here.\n"
+
+-- Control characters: C0 and DEL, and C1 in UTF-8.
+local function without_controls(text)
+  return (gsub(gsub(text, "[^ -~\128-\255]", " "), "\194[\128-\159]", " "))
+end
+
+local function escape_edges(text)
+  text = gsub(text, "\\(%d%d%d)", escapes)
+  return (gsub(gsub(text, "^ ", "\\040"), " $", "\\040"))
+end
+
+local function write_comment(comment)
+  return (gsub(escape_edges(without_controls(comment)), "%]$", "\\135"))
+end
+
+local function write_tags(tags)
+  local list = {}
+  for i = 1, #tags do
+    list[i] = gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
+  end
+  return "[" .. concat(list, ", ") .. "]"
+end
+
+local function write_line(host)
+  local line = host.ip .. "\t" .. host.hostname
+  if host.aliases[1] then
+    line = line .. " " .. concat(host.aliases, " ")
+  end
+  local has_comment = host.comment and host.comment ~= ""
+  if has_comment or host.tags[1] then
+    line = line .. "\t#"
+    if has_comment then
+      line = line .. " " .. write_comment(host.comment)
+    end
+    if host.tags[1] then
+      line = line .. " " .. write_tags(host.tags)
+    end
+  end
+  return line .. "\n"
+end
+
+--- Writes the enabled hosts that are not expired at options.now, which nil takes for never.
+---@param iterator fun(): hoststore.Host?
+---@param sink fun(text: string)
+---@param options? {header?: boolean, now?: number}
+---@return integer count
+function hosts.write(iterator, sink, options)
+  local now = options and options.now
+  local count = 0
+  if options and options.header then
+    sink(HEADER)
+  end
+  for host in iterator do
+    if host.enabled and not (now and host.expires_at and host.expires_at <= now) then
+      sink(write_line(host))
+      count = count + 1
+    end
+  end
+  return count
+end
+
+return hosts

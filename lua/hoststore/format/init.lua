@@ -1,0 +1,44 @@
+--- The formats hosts are read from and written to, by name. Each is a table of
+---
+---   read(lines, options)         an iterator: line number and entry, or line number, nil and a message
+---   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them
+---   fields                       the fields a source of this format always says something about
+local core = require "hoststore.core"
+
+local formats = { names = { "hosts", "json", "ndjson", "csv" } }
+
+local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv = "csv" }
+
+--- The format of that name.
+---@param name string
+---@return table? format, hoststore.Error? err
+function formats.get(name)
+  for _, known in ipairs(formats.names) do
+    if known == name then
+      return require("hoststore.format." .. name)
+    end
+  end
+  return nil, core.error {
+    code = "invalid",
+    field = "format",
+    message = ("%s is no known format; there are %s"):format(formats.quote(tostring(name)),
+      table.concat(formats.names, ", ")),
+  }
+end
+
+--- The name of the format a file of that name has in all likelihood.
+---@param path string
+---@return string name
+function formats.guess(path)
+  return by_extension[path:match("%.(%w+)$")] or "hosts"
+end
+
+--- Text of a source as a message can show it: of moderate length, without control characters.
+---@param text string
+---@return string
+function formats.quote(text)
+  local shown = text:gsub("[^ -~\128-\255]", "?")
+  return "'" .. (#shown > 60 and shown:sub(1, 57) .. "..." or shown) .. "'"
+end
+
+return formats

@@ -1,0 +1,78 @@
+--- Who changed what: store:history and store:log.
+
+local core = require "hoststore.core"
+local options = require "hoststore.options"
+local json = require "hoststore.json"
+
+---@class hoststore.HistoryEntry
+---@field position integer
+---@field version integer
+---@field stream string
+---@field type string
+---@field at number  when it was recorded
+---@field actor string?
+---@field reason string?
+---@field metadata any
+---@field changes table<string, { old: any, new: any }>?  of a host
+---@field host hoststore.Host?  after the event
+---@field data any  of an event that is not a host's
+
+-- Bodies are JSON text until here. A host's body is in `host`.
+local function decode(entries)
+  for _, entry in ipairs(entries) do
+    local err
+    if entry.host then
+      entry.data = nil
+    else
+      entry.data, err = json.decode(entry.data)
+      if err then return nil, core.error({ code = "corrupt", message = err, position = entry.position }) end
+    end
+    if entry.metadata then entry.metadata = json.decode(entry.metadata) end
+  end
+  return entries
+end
+
+local function read(store, query)
+  local entries, err = store:transaction(function() return core.history(store, query) end, { readonly = true })
+  if not entries then return nil, err end
+  return decode(entries)
+end
+
+local history_keys = options.set("limit")
+
+--- What happened to one host, oldest first; with a limit, the newest so many.
+---@param id string|hoststore.Host
+---@param given { limit: integer? }?
+---@return hoststore.HistoryEntry[]?, hoststore.Error?
+function core.methods.history(store, id, given)
+  given = options.check(given, history_keys, "the options")
+  if type(id) == "table" then id = id.id end
+  if type(id) ~= "string" then error("history needs the id of a host, not " .. type(id), 2) end
+  local stream = "host-" .. id:gsub("^host%-", "")
+  local version, err = core.stream_version(store, stream)
+  if not version then return nil, err end
+  if version == 0 then
+    return nil, core.error({ code = "not_found", field = "id", message = ("there is no host '%s'"):format(id) })
+  end
+  local from = given.limit and math.max(version - given.limit + 1, 1) or 0
+  if given.limit == 0 then return {} end
+  return read(store, { stream = stream, by_version = true, from = from })
+end
+
+local log_keys = options.set("after", "limit", "actor", "since", "types", "stream")
+
+--- The log in the order of positions, with what each event changed.
+---@param given { after: integer?, limit: integer?, actor: string?, since: number|string|nil, types: string[]?, stream: string? }?
+---@return hoststore.HistoryEntry[]?, hoststore.Error?
+function core.methods.log(store, given)
+  given = options.check(given, log_keys, "the filter")
+  local since, err
+  if given.since ~= nil then
+    since, err = core.parse_time(given.since)
+    if not since then return nil, err end
+  end
+  return read(store, { after = given.after, limit = given.limit, actor = given.actor, since = since,
+    types = given.types, stream = given.stream })
+end
+
+return read

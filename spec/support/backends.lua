@@ -1,0 +1,131 @@
+--- The databases the conformance specs run on, and the harness that looks for leftovers.
+---
+---   for _, backend in ipairs(require "spec.support.backends") do
+---     describe(backend.name .. ": hosts", function()
+---       local store
+---       before_each(function() store = backend.open() end)
+---       after_each(backend.finish)
+---
+--- open(options) makes an empty database and opens it. reopen(options) opens the one made last once
+--- more; backends without it have a database that only one handle can see. finish() closes what
+--- the test opened and fails it when something is left: a store that does not verify, an open
+--- transaction or connection, a temporary file. directory() is the test's own, removed at its end.
+local faulty = require "hoststore_faulty"
+local hoststore = require "hoststore"
+local system = require "spec.support.system"
+
+-- Every handle goes through the test driver, which knows what is open.
+package.loaded["hoststore.sqlite"] = faulty.wrap(require "hoststore.sqlite")
+
+local directory, made
+local handles = {}
+
+local function test_directory()
+  directory = directory or system.directory()
+  return directory
+end
+
+local function open(url, options)
+  local store = assert(hoststore.open(url, options))
+  handles[#handles + 1] = store
+  return store
+end
+
+local function check_handle(store, problems)
+  local ok, report, err = pcall(store.verify, store)
+  if not ok then
+    if not tostring(report):find("closed", 1, true) then
+      problems[#problems + 1] = "verify raised: " .. tostring(report)
+    end
+    return
+  end
+  if not report then
+    problems[#problems + 1] = "verify failed: " .. tostring(err)
+    return
+  end
+  for _, problem in ipairs(report.problems) do
+    problems[#problems + 1] = "verify: " .. (type(problem) == "table" and problem.message or tostring(problem))
+  end
+  if not report.ok and #report.problems == 0 then
+    problems[#problems + 1] = "verify is not ok but names no problem"
+  end
+end
+
+local function is_leftover(path)
+  local name = path:match("[^/]*$")
+  if name:find("%-journal$") then
+    -- A journal that is truncated, not deleted, stays as an empty file.
+    return #system.read(directory .. "/" .. path) > 0
+  end
+  return name:find("^%.") or name:find("%-wal$") or name:find("%-shm$") or name:find("tmp")
+end
+
+local function check_leftovers(problems)
+  local connections, transactions = faulty.connections()
+  if transactions > 0 then
+    problems[#problems + 1] = transactions .. " transactions are open"
+  end
+  for _, store in ipairs(handles) do
+    store:close()
+  end
+  connections = connections and faulty.connections()
+  if connections > 0 then
+    problems[#problems + 1] = connections .. " connections are open after close"
+  end
+  for _, path in ipairs(directory and system.files(directory) or {}) do
+    if is_leftover(path) then
+      problems[#problems + 1] = "a file is left: " .. path
+    end
+  end
+end
+
+local function finish()
+  local problems = {}
+  faulty.off()
+  faulty.at_open(nil)
+  local ok, raised = pcall(function()
+    for _, store in ipairs(handles) do
+      check_handle(store, problems)
+    end
+    check_leftovers(problems)
+  end)
+  if directory then
+    system.remove(directory)
+  end
+  handles, directory, made = {}, nil, nil
+  if not ok then
+    error(raised, 0)
+  elseif #problems > 0 then
+    error("the test left this behind:\n" .. table.concat(problems, "\n"), 0)
+  end
+end
+
+local function file_url()
+  made = made and made + 1 or 1
+  return "sqlite://" .. test_directory() .. "/" .. made .. ".db"
+end
+
+local file = { name = "sqlite file" }
+
+function file.open(options)
+  file.url = file_url()
+  return open(file.url, options)
+end
+
+function file.reopen(options)
+  return open(file.url, options)
+end
+
+local memory = { name = "sqlite memory", url = "memory:" }
+
+function memory.open(options)
+  return open(memory.url, options)
+end
+
+local backends = { file, memory }
+
+for _, backend in ipairs(backends) do
+  backend.faulty, backend.finish, backend.directory = faulty, finish, test_directory
+end
+
+return backends

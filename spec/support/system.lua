@@ -1,0 +1,89 @@
+--- Temporary directories and other processes, for specs.
+local lfs = require "lfs"
+
+local system = {}
+
+--- An argument as one word of the shell.
+function system.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Runs a shell command. Returns what it wrote, stderr too, and its exit status.
+function system.run(command)
+  local pipe = assert(io.popen("exec 2>&1; (" .. command .. "); echo; echo $?"))
+  local output = pipe:read("*a")
+  pipe:close()
+  local text, status = output:match("^(.*)\n(%d+)\n$")
+  return text, tonumber(status)
+end
+
+--- A fresh empty directory; remove it again.
+function system.directory()
+  local path, status = system.run("mktemp -d")
+  assert(status == 0, path)
+  return (path:gsub("\n$", ""))
+end
+
+function system.remove(path)
+  local output, status = system.run("rm -rf " .. system.quote(path))
+  assert(status == 0, output)
+end
+
+--- The files below a directory, as sorted relative paths.
+function system.files(directory)
+  local found = {}
+  local function visit(prefix)
+    for name in lfs.dir(directory .. "/" .. prefix) do
+      local path = prefix .. name
+      if name ~= "." and name ~= ".." then
+        if lfs.symlinkattributes(directory .. "/" .. path, "mode") == "directory" then
+          visit(path .. "/")
+        else
+          found[#found + 1] = path
+        end
+      end
+    end
+  end
+  visit("")
+  table.sort(found)
+  return found
+end
+
+function system.read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+function system.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  assert(file:close())
+end
+
+-- The interpreter running this: the word before the script's name on its command line.
+local function interpreter()
+  local first = 0
+  while arg and arg[first - 1] do
+    first = first - 1
+  end
+  return first < 0 and arg[first] or os.getenv("LUA") or "lua"
+end
+
+--- The shell command that runs a Lua file with this interpreter and its search paths.
+function system.lua(script, ...)
+  local words = { system.quote(interpreter()) }
+  local paths = ("package.path, package.cpath = %q, %q"):format(package.path, package.cpath)
+  for _, word in ipairs { "-e", paths, script, ... } do
+    words[#words + 1] = system.quote(tostring(word))
+  end
+  return table.concat(words, " ")
+end
+
+--- Runs SQL in the sqlite3 shell. Returns what it printed and the exit status.
+function system.sqlite(path, sql)
+  return system.run("sqlite3 -batch " .. system.quote(path) .. " " .. system.quote(sql))
+end
+
+return system

@@ -1,0 +1,221 @@
+-- The statements hoststore runs, by name; sql/<backend>/queries.sql may say one differently.
+-- Parameters are $1, $2 ... in the order listed. Longer filters are composed in csrc/ from
+-- constant pieces and bound parameters.
+
+-- name: savepoint
+SAVEPOINT nested;
+
+-- name: savepoint_release
+RELEASE SAVEPOINT nested;
+
+-- name: savepoint_rollback
+ROLLBACK TO SAVEPOINT nested;
+
+-- name: schema_version
+-- Per backend.
+
+-- name: database_check
+-- Per backend: rows of text, one for each fault the database finds in its own file.
+
+-- name: log_position        $1 tenant
+SELECT COALESCE(MAX(position), 0)
+FROM events
+WHERE tenant = $1;
+
+-- name: stream_version      $1 tenant  $2 stream
+SELECT COALESCE(MAX(version), 0)
+FROM events
+WHERE tenant = $1 AND stream = $2;
+
+-- name: event_insert
+-- $1 tenant  $2 position  $3 stream  $4 version  $5 partition  $6 id  $7 type  $8 data
+-- $9 metadata  $10 actor  $11 reason  $12 occurred_at  $13 recorded_at
+INSERT INTO events (tenant, position, stream, version, partition, id, type, data,
+	metadata, actor, reason, occurred_at, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- name: event_by_id         $1 tenant  $2 id
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND id = $2;
+
+-- name: event_by_position   $1 tenant  $2 position
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND position = $2;
+
+-- name: event_by_version    $1 tenant  $2 stream  $3 version
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND stream = $2 AND version = $3;
+
+-- name: state_save          $1 tenant  $2 stream  $3 version  $4 state  $5 saved_at
+-- An older state never replaces a newer one.
+INSERT INTO stream_states (tenant, stream, version, state, saved_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant, stream) DO UPDATE
+SET version = excluded.version, state = excluded.state, saved_at = excluded.saved_at
+WHERE excluded.version >= stream_states.version;
+
+-- name: state_load          $1 tenant  $2 stream
+SELECT version, state
+FROM stream_states
+WHERE tenant = $1 AND stream = $2;
+
+-- name: stream_health       $1 tenant
+SELECT stream, version, watermark, gap_size, status
+FROM stream_health
+WHERE tenant = $1
+ORDER BY stream;
+
+-- name: partition_stats     $1 tenant
+SELECT partition, streams, events, max_version
+FROM partition_stats
+WHERE tenant = $1
+ORDER BY partition;
+
+-- name: position_gaps       $1 tenant
+-- Each hole in the log: the last position before it and the first after it.
+SELECT previous, position
+FROM (
+	SELECT position, LAG(position, 1, 0) OVER (ORDER BY position) AS previous
+	FROM events
+	WHERE tenant = $1
+) AS steps
+WHERE position <> previous + 1
+ORDER BY position;
+
+-- name: log_counts          $1 tenant
+SELECT COUNT(*), COUNT(DISTINCT stream)
+FROM events
+WHERE tenant = $1;
+
+-- name: stream_partitions   $1 tenant
+SELECT stream, MIN(partition), MAX(partition)
+FROM events
+WHERE tenant = $1
+GROUP BY stream
+ORDER BY stream;
+
+-- name: host_steps          $1 tenant
+-- Every host event, stream by stream in the order of versions.
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND stream >= 'host-' AND stream < 'host.'
+ORDER BY stream, version;
+
+-- name: host_get            $1 tenant  $2 id
+SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, expires_at, origin,
+	created_at, updated_at
+FROM hosts
+WHERE tenant = $1 AND id = $2;
+
+-- name: host_find           $1 tenant  $2 ip_key  $3 hostname
+SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, expires_at, origin,
+	created_at, updated_at
+FROM hosts
+WHERE tenant = $1 AND ip_key = $2 AND hostname = $3;
+
+-- name: host_insert
+-- $1 tenant  $2 id  $3 version  $4 position  $5 ip_key  $6 ip  $7 hostname  $8 aliases  $9 comment
+-- $10 tags  $11 enabled  $12 expires_at  $13 origin  $14 created_at  $15 updated_at
+INSERT INTO hosts (tenant, id, version, position, ip_key, ip, hostname, aliases, comment,
+	tags, enabled, expires_at, origin, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- name: host_update         as host_insert
+UPDATE hosts
+SET version = $3, position = $4, ip_key = $5, ip = $6, hostname = $7, aliases = $8, comment = $9,
+	tags = $10, enabled = $11, expires_at = $12, origin = $13, created_at = $14, updated_at = $15
+WHERE tenant = $1 AND id = $2;
+
+-- name: host_delete         $1 tenant  $2 id
+DELETE FROM hosts
+WHERE tenant = $1 AND id = $2;
+
+-- name: alias_insert        $1 tenant  $2 alias  $3 host id
+INSERT INTO host_aliases (tenant, alias, host)
+VALUES ($1, $2, $3);
+
+-- name: alias_delete        $1 tenant  $2 alias  $3 host id
+DELETE FROM host_aliases
+WHERE tenant = $1 AND alias = $2 AND host = $3;
+
+-- name: tag_insert          $1 tenant  $2 tag  $3 host id
+INSERT INTO host_tags (tenant, tag, host)
+VALUES ($1, $2, $3);
+
+-- name: tag_delete          $1 tenant  $2 tag  $3 host id
+DELETE FROM host_tags
+WHERE tenant = $1 AND tag = $2 AND host = $3;
+
+-- name: alias_rows          $1 tenant
+SELECT host, alias
+FROM host_aliases
+WHERE tenant = $1
+ORDER BY host, alias;
+
+-- name: tag_rows            $1 tenant
+SELECT host, tag
+FROM host_tags
+WHERE tenant = $1
+ORDER BY host, tag;
+
+-- name: host_count          $1 tenant
+SELECT COUNT(*)
+FROM hosts
+WHERE tenant = $1;
+
+-- name: hosts_now           $1 tenant
+SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, expires_at, origin,
+	created_at, updated_at
+FROM hosts
+WHERE tenant = $1
+ORDER BY id;
+
+-- name: host_at             $1 tenant  $2 stream  $3 position  $4 time
+-- The newest event of one host as of a position and a time.
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND stream = $2 AND position <= $3 AND recorded_at <= $4
+ORDER BY version DESC
+LIMIT 1;
+
+-- name: hosts_at            $1 tenant  $2 position  $3 time
+-- The newest event of every host as of a position and a time, hosts in the order of their ids.
+SELECT e.position, e.stream, e.version, e.id, e.type, e.data, e.metadata, e.actor, e.reason,
+	e.occurred_at, e.recorded_at
+FROM (
+	SELECT position,
+		ROW_NUMBER() OVER (PARTITION BY stream ORDER BY version DESC) AS newest, stream
+	FROM events
+	WHERE tenant = $1 AND stream >= 'host-' AND stream < 'host.'
+		AND position <= $2 AND recorded_at <= $3
+) AS ranked
+JOIN events e ON e.tenant = $1 AND e.position = ranked.position
+WHERE ranked.newest = 1
+ORDER BY ranked.stream;
+
+-- name: snapshot_insert
+-- $1 tenant  $2 id  $3 name  $4 trigger  $5 position  $6 created_at  $7 entry_count  $8 content
+INSERT INTO snapshots (tenant, number, id, name, "trigger", position, created_at, entry_count, content)
+SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8
+FROM snapshots
+WHERE tenant = $1;
+
+-- name: snapshot_get        $1 tenant  $2 id
+SELECT id, name, "trigger", position, created_at, entry_count, content
+FROM snapshots
+WHERE tenant = $1 AND id = $2;
+
+-- name: snapshot_list       $1 tenant  $2 limit  $3 offset
+SELECT id, name, "trigger", position, created_at, entry_count, NULL
+FROM snapshots
+WHERE tenant = $1
+ORDER BY number DESC
+LIMIT $2 OFFSET $3;
+
+-- name: snapshot_delete     $1 tenant  $2 id
+DELETE FROM snapshots
+WHERE tenant = $1 AND id = $2
+RETURNING id;
