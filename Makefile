@@ -130,8 +130,7 @@ test-asan: deps-test
 			CFLAGS="-O1 -g $(SANITIZE)"; \
 	done
 	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
-		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/leaks.supp:print_suppressions=0" \
+		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1" \
 		spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
 test-valgrind: deps-valgrind
@@ -141,7 +140,7 @@ test-valgrind: deps-valgrind
 		spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
 
 lint: deps-lint
-	luacheck -q lua lua/hoststore.command spec sql examples
+	luacheck -q --no-color lua lua/hoststore.command spec sql examples
 	@set -e; for compiler in gcc clang; do for version in 5.4 5.1; do \
 		$(MAKE) --no-print-directory lint-c CC=$$compiler LUA_VERSION=$$version \
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
@@ -150,7 +149,7 @@ lint: deps-lint
 lint-c: test-modules $(OBJ)/bench $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 bench: deps-bench
-	@$(MAKE) --no-print-directory all $(OBJ)/bench
+	@$(MAKE) -s all $(OBJ)/bench
 	@LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;" \
 		$(INTERPRETER) spec/bench/bench.lua $(INTERPRETER) $(BUILD)
 

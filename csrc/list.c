@@ -239,7 +239,7 @@ static void compose_after(struct hs_composed *c, const struct hs_filter *filter,
 		: hs_text_value(filter->order == HS_BY_IP ? after->key : after->text);
 
 	if (!filter->descending) {
-		/* The row value alone would do; the first term lets every database use its index. */
+		/* What follows would do; this term lets every database use its index. */
 		hs_piece(c, " AND ");
 		hs_piece(c, column);
 		hs_parameter(c, " >= ", key);
@@ -258,6 +258,8 @@ static void compose_after(struct hs_composed *c, const struct hs_filter *filter,
 static void compose_list(struct hs_composed *c, const char *tenant, const struct matcher *matcher)
 {
 	const struct hs_filter *f = matcher->filter;
+	bool by_name = f->hostname && !strpbrk(f->hostname, "*?");
+	bool narrowed = by_name || (f->tags && f->tag_count) || (f->tags_all && f->tag_all_count);
 	struct sortable after;
 
 	hs_piece(c, "SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, "
@@ -267,7 +269,7 @@ static void compose_list(struct hs_composed *c, const char *tenant, const struct
 		hs_parameter(c, " AND ip_key BETWEEN ", hs_text_value(matcher->range.first));
 		hs_parameter(c, " AND ", hs_text_value(matcher->range.last));
 	}
-	if (f->hostname && !strpbrk(f->hostname, "*?")) {
+	if (by_name) {
 		hs_parameter(c, " AND id IN (SELECT id FROM hosts WHERE tenant = $1 AND hostname = ",
 			     hs_text_value(matcher->hostname));
 		hs_parameter(c, " UNION ALL SELECT host FROM host_aliases WHERE tenant = $1 AND alias = ",
@@ -284,6 +286,9 @@ static void compose_list(struct hs_composed *c, const char *tenant, const struct
 	}
 	hs_piece(c, " ORDER BY ");
 	hs_piece(c, columns[f->order]);
+	/* With few rows to sort, an index of the order would lead away from those of names and tags. */
+	if (narrowed && (f->order == HS_BY_IP || f->order == HS_BY_HOSTNAME))
+		hs_piece(c, " || ''");
 	if (f->descending)
 		hs_piece(c, " DESC");
 	if (f->order != HS_BY_HOSTNAME)

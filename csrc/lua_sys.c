@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <lauxlib.h>
-#include <lua.h>
+#include "lua_value.h"
 
 int luaopen_hoststore_sys(lua_State *L);
 
@@ -43,13 +41,9 @@ static const char *check_path(lua_State *L, int arg)
 	return path;
 }
 
-/* An lua_Integer may have 32 bits (OpenWrt's Lua 5.1); a number holds any file size. */
 static void set_number(lua_State *L, const char *name, int64_t number)
 {
-	if (sizeof(lua_Integer) < sizeof number)
-		lua_pushnumber(L, (lua_Number)number);
-	else
-		lua_pushinteger(L, (lua_Integer)number);
+	push_int(L, number);
 	lua_setfield(L, -2, name);
 }
 
@@ -330,15 +324,6 @@ static int sys_isatty(lua_State *L)
 
 /* -- the module ------------------------------------------------------------------------------------ */
 
-/* luaL_setfuncs, which Lua 5.1 has not. */
-static void set_functions(lua_State *L, const luaL_Reg *functions)
-{
-	for (; functions->name; functions++) {
-		lua_pushcfunction(L, functions->func);
-		lua_setfield(L, -2, functions->name);
-	}
-}
-
 static void make_metatable(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -350,9 +335,9 @@ static void make_metatable(lua_State *L)
 	};
 
 	luaL_newmetatable(L, REPLACEMENT);
-	set_functions(L, ends);
+	luaL_setfuncs(L, ends, 0);
 	lua_newtable(L);
-	set_functions(L, methods);
+	luaL_setfuncs(L, methods, 0);
 	lua_setfield(L, -2, "__index");
 	lua_pop(L, 1);
 }
@@ -381,7 +366,7 @@ int luaopen_hoststore_sys(lua_State *L)
 
 	make_metatable(L);
 	lua_newtable(L);
-	set_functions(L, functions);
+	luaL_setfuncs(L, functions, 0);
 	push_errno(L);
 	lua_setfield(L, -2, "errno");
 	return 1;

@@ -62,7 +62,7 @@ end
 local log_keys = options.set("after", "limit", "actor", "since", "types", "stream")
 
 --- The log in the order of positions, with what each event changed.
----@param given { after: integer?, limit: integer?, actor: string?, since: number|string|nil, types: string[]?, stream: string? }?
+---@param given table?  after, limit: positions; actor; since: a time; types: array; stream
 ---@return hoststore.HistoryEntry[]?, hoststore.Error?
 function core.methods.log(store, given)
   given = options.check(given, log_keys, "the filter")

@@ -79,7 +79,8 @@ local function import_all(store, lines, format, given)
       actor = given.actor, reason = given.reason })
     return import
   end
-  for line, record, message in format.read(lines, source) do
+  for line, record, message, broken in format.read(lines, source) do
+    if broken then return nil, core.error { code = "invalid", line = line, message = message } end
     if not import and not begin() then return nil, err end
     result.processed = result.processed + 1
     local action, problem = import_record(store, import, record, message)
@@ -118,7 +119,8 @@ local function run(store, lines, format, given)
 end
 
 --- Imports hosts from a path, an open file or `{ text = … }`, in one transaction. A record that is
--- wrong is reported with its line and the others are imported; in mode "strict" it refuses them all.
+-- wrong is reported with its line and the others are imported; in mode "strict" it refuses them all,
+-- and so does a source that breaks off (a JSON array cut short) in every mode.
 ---@param source string|file*|{ text: string }
 ---@param given hoststore.ImportOptions?
 ---@return hoststore.ImportResult?, hoststore.Error?

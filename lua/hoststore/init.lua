@@ -42,7 +42,7 @@ local modules = {
   stream = "stream", append_batch = "stream", events = "stream", streams = "stream",
   stream_health = "stream", partition_stats = "stream",
   snapshot = "snapshot", restore = "snapshot", apply_retention = "snapshot",
-  import = "import", plan = "plan", export = "export", publish = "publish",
+  import = "import", plan = "plan", export = "export", publish = "publish", follow = "follow",
 }
 
 setmetatable(core.methods, {

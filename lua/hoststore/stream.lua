@@ -171,7 +171,8 @@ function stream:verify()
     for _, event in ipairs(events) do
       local message
       if event.version ~= result.version + 1 then
-        message = ("versions %d to %d of stream '%s' are missing"):format(result.version + 1, event.version - 1, self.id)
+        message = ("versions %d to %d of stream '%s' are missing"):format(result.version + 1, event.version - 1,
+          self.id)
       elseif select(2, json.decode(event.data)) then
         message = ("version %d of stream '%s' holds no JSON"):format(event.version, self.id)
       end

@@ -144,7 +144,7 @@ local function reference(name, command, ...)
   local words = { ... }
   local text = output_of("%s/obj/bench %s %s %s %s %s %s", build, database(name), facts.journal,
     facts.synchronous, facts.page_size, command, table.concat(words, " "))
-  return assert(tonumber(text), "bench.c failed")
+  return (assert(tonumber(text), "bench.c failed"))
 end
 
 local function learn_facts()
@@ -301,13 +301,13 @@ end
 
 learn_facts()
 rows[1] = { "", "hoststore", "reference", "ratio" }
-local ok, err = pcall(function()
+local ok, err = xpcall(function()
   bench_import()
   bench_calls()
   bench_list()
   bench_start()
   bench_size()
-end)
+end, debug.traceback)
 output_of("rm -rf %s", directory)
 if not ok then
   error(err, 0)

@@ -61,7 +61,8 @@ describe("CSV format", function()
 
   it("keeps line ends within quotes and drops those that end a record", function()
     assert.same({
-      { 2, { ip = "1", hostname = "a", comment = "x\r\ny\n\n\"z\"\r" } }, { 6, { ip = "2", hostname = "b", comment = "\"" } },
+      { 2, { ip = "1", hostname = "a", comment = "x\r\ny\n\n\"z\"\r" } },
+      { 6, { ip = "2", hostname = "b", comment = "\"" } },
       { 8, { ip = "3", hostname = "c", comment = core.null } },
     }, (read('ip,hostname,comment\r\n1,a,"x\r\ny\n\n""z""\r"\r\n2,b,""""\r\n\r\n"3","c",""')))
   end)

@@ -50,8 +50,8 @@ local full = {
   ip = "::1", hostname = "b", aliases = { "x", "y" }, comment = 'say "hi"\n', tags = { "a;b" }, enabled = false,
   expires_at = 1700000000, origin = "import:file", id = "host-2", version = 1, created_at = 0, updated_at = 0,
 }
-local FULL = '{"ip":"::1","hostname":"b","aliases":["x","y"],"comment":"say \\"hi\\"\\n","tags":["a;b"],"enabled":false,'
-  .. '"expires_at":"2023-11-14T22:13:20Z","origin":"import:file","id":"host-2","version":1,'
+local FULL = '{"ip":"::1","hostname":"b","aliases":["x","y"],"comment":"say \\"hi\\"\\n","tags":["a;b"],'
+  .. '"enabled":false,"expires_at":"2023-11-14T22:13:20Z","origin":"import:file","id":"host-2","version":1,'
   .. '"created_at":"1970-01-01T00:00:00Z","updated_at":"1970-01-01T00:00:00Z"}'
 
 local FULL_ENTRY = {
@@ -75,8 +75,10 @@ describe("JSON format", function()
 
   it("gives the line each element begins in", function()
     assert.same({
-      { 2, { ip = "1", hostname = "a" } }, { 5, { ip = "2", hostname = "]},{" } }, { 5, { ip = "3", hostname = '"\\' } },
-    }, read_text('\n[{\n"ip":"1",\n"hostname":"a"}\n,{"ip":"2", "hostname":"]},{"}, {"hostname":"\\"\\\\","ip":"3"}\n]\n\n'))
+      { 2, { ip = "1", hostname = "a" } }, { 5, { ip = "2", hostname = "]},{" } },
+      { 5, { ip = "3", hostname = '"\\' } },
+    }, read_text('\n[{\n"ip":"1",\n"hostname":"a"}\n,{"ip":"2", "hostname":"]},{"}, '
+      .. '{"hostname":"\\"\\\\","ip":"3"}\n]\n\n'))
   end)
 
   it("reads the same wherever the chunks are cut", function()

@@ -1,5 +1,6 @@
 local core = require "hoststore.core"
 local lines = require "hoststore.lines"
+local system = require "spec.support.system"
 
 -- assert.same, for what is too much to be shown.
 local same = require("luassert.util").deepcompare
@@ -15,9 +16,7 @@ end
 
 local function with_file(text, fn)
   local path = os.tmpname()
-  local handle = assert(io.open(path, "wb"))
-  handle:write(text)
-  handle:close()
+  system.write(path, text)
   local ok, err = pcall(fn, path)
   os.remove(path)
   assert(ok, err)

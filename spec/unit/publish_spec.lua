@@ -1,37 +1,14 @@
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local lines = require "hoststore.lines"
+local system = require "spec.support.system"
 
 local sys = core.sys
-
-local function read(path)
-  local handle = assert(io.open(path, "rb"))
-  local text = handle:read("*a")
-  handle:close()
-  return text
-end
-
-local function write(path, text)
-  local handle = assert(io.open(path, "wb"))
-  handle:write(text)
-  handle:close()
-end
-
-local function entries(directory)
-  local names, pipe = {}, io.popen("ls -A " .. directory)
-  for name in pipe:lines() do
-    names[#names + 1] = name
-  end
-  pipe:close()
-  return names
-end
+local files, read, write = system.files, system.read, system.write
 
 -- Says of a file whether it is still the same one: a replaced file has another inode.
 local function identity(path)
-  local pipe = io.popen("stat -c '%i %y' " .. path)
-  local text = pipe:read("*l")
-  pipe:close()
-  return text
+  return (system.run("stat -c '%i %y' " .. path))
 end
 
 local PLAIN = "10.0.0.1\tnas.lan files\t# backup [storage]\n10.0.0.2\tprinter.lan\n"
@@ -45,15 +22,13 @@ describe("a store with hosts", function()
       tags = { "storage" } })
     assert(store:add { ip = "10.0.0.2", hostname = "printer.lan" })
     assert(store:add { ip = "10.0.0.3", hostname = "off.lan", enabled = false })
-    directory = os.tmpname()
-    os.remove(directory)
-    assert(sys.mkdir_p(directory))
+    directory = system.directory()
     path = directory .. "/hosts"
   end)
 
   after_each(function()
     store:close()
-    os.execute("rm -rf " .. directory)
+    system.remove(directory)
   end)
 
   describe("export", function()
@@ -66,7 +41,7 @@ describe("a store with hosts", function()
       assert.equal(2, store:export("hosts", path))
       assert.equal(PLAIN, read(path))
       assert.equal(3, store:export("ndjson", path))
-      assert.same({ "hosts" }, entries(directory))
+      assert.same({ "hosts" }, files(directory))
     end)
 
     it("writes to an open file and leaves it open", function()
@@ -89,7 +64,7 @@ describe("a store with hosts", function()
       assert.error_matches(function() store:export("hosts", { colour = "red" }) end, "colour")
       assert.error_matches(function() store:export("hosts", path, { colour = "red" }) end, "colour")
       assert.error_matches(function() store:export("hosts", 42) end, "target")
-      assert.same({}, entries(directory))
+      assert.same({}, files(directory))
     end)
 
     it("answers an unknown format and an unwritable target with an error", function()
@@ -104,13 +79,17 @@ describe("a store with hosts", function()
     end)
 
     it("brings back the same hosts in every format", function()
-      for _, name in ipairs { "json", "ndjson", "csv" } do
+      assert(store:add { ip = "::1", hostname = "odd.lan", comment = [[ \040 "a", [b] ]],
+        tags = { " [x]; ", [[\133\]], "#1" } })
+      for _, name in ipairs { "hosts", "json", "ndjson", "csv" } do
         local again = assert(hoststore.open(":memory:"))
         local opened = assert(lines.open { text = store:export(name) })
         for _, entry, message in require("hoststore.format").get(name).read(opened, {}) do
           assert(again:add(assert(entry, message)))
         end
         assert.equal(store:export("hosts"), again:export("hosts"))
+        assert.equal([[ \040 "a", [b] ]], again:find("::1", "odd.lan").comment)
+        assert.same({ " [x]; ", "#1", [[\133\]] }, again:find("::1", "odd.lan").tags)
         again:close()
       end
     end)
@@ -125,13 +104,13 @@ describe("a store with hosts", function()
       assert.equal(420, sys.stat(path).mode)
       assert.is_false(store:publish(path))
       assert.same({ text, first }, { read(path), identity(path) })
-      assert.same({ "hosts" }, entries(directory))
+      assert.same({ "hosts" }, files(directory))
     end)
 
     it("writes again when a host has changed, and keeps the mode", function()
       assert.is_true(store:publish(path, { header = false }))
       assert.equal(PLAIN, read(path))
-      os.execute("chmod 600 " .. path)
+      system.run("chmod 600 " .. path)
       assert(store:add { ip = "10.0.0.4", hostname = "new.lan" })
       assert.is_true(store:publish(path, { header = false }))
       assert.equal(PLAIN .. "10.0.0.4\tnew.lan\n", read(path))
@@ -147,10 +126,10 @@ describe("a store with hosts", function()
     end)
 
     it("follows a symbolic link, one to nothing too", function()
-      os.execute("ln -s real " .. path)
+      system.run("ln -s real " .. path)
       assert.is_true(store:publish(path))
       assert.is_false(store:publish(path))
-      assert.same({ "hosts", "real" }, entries(directory))
+      assert.same({ "hosts", "real" }, files(directory))
       assert.equal("real", sys.readlink(path))
     end)
 
@@ -181,7 +160,7 @@ describe("a store with hosts", function()
       assert.error_matches(function() store:publish(path, { colour = "red" }) end, "colour")
       assert.error_matches(function() store:publish(path, { filter = { colour = "red" } }) end, "colour")
       assert.error(function() store:publish() end)
-      assert.same({}, entries(directory))
+      assert.same({}, files(directory))
     end)
   end)
 end)

@@ -3,7 +3,7 @@
 local argparse = require "argparse"
 local values = require "hoststore.cli.values"
 
-local FORMATS = { "hosts", "json", "ndjson", "csv" }
+local FORMATS = require("hoststore.format").names
 local MODES = { "skip", "replace", "merge", "strict", "sync" }
 
 local HOST_HELP = "Its id, host name, alias or address, if only one host has it."
@@ -209,11 +209,12 @@ The file is replaced in one step, keeping its mode and owner; symbolic links
 are followed. Disabled and expired hosts are left out.]], [[
    hoststore publish /tmp/hosts/hoststore && /etc/init.d/dnsmasq reload]])
   command:argument("file", "The file to write.")
-  command:flag("--header", "Begin with a comment that says who wrote the file.")
+  command:flag("--header", "Begin with a comment that says what wrote the file.")
 
-  command = add(parser, "backup", "Write a consistent copy of the database to a new file.", nil, [[
+  command = add(parser, "backup", "Write a consistent copy of the database to a file.",
+    "An existing file is replaced, once the copy is whole.", [[
    hoststore backup /mnt/usb/hoststore-2026-01-31.db]])
-  command:argument("file", "The file to make.")
+  command:argument("file", "The file to write.")
 end
 
 local function snapshot_commands(parser)

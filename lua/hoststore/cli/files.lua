@@ -34,8 +34,8 @@ function files.import(store, options, out)
     dry_run = options.dry_run,
     max_deletes = options.max_deletes,
     reason = options.reason,
-    progress = function(so_far)
-      out:progress(("%d processed"):format(so_far.processed))
+    progress = function(processed)
+      out:progress(("%d processed"):format(processed))
     end,
   })
   out:clear_progress()
@@ -49,6 +49,64 @@ function files.import(store, options, out)
     out:line((options.dry_run and "would be: " or "") .. present.counters(result, COUNTERS))
   end
   return result.failed > 0 and 1 or 0
+end
+
+-- The entries of a file, the line each begins in, and what could not be read.
+local function read_entries(options, out)
+  local formats, Lines = require "hoststore.format", require "hoststore.lines"
+  local format, err = formats.get(options.format or formats.guess(options.file))
+  if not format then
+    return nil, err
+  end
+  local lines
+  lines, err = Lines.open(source(options, out))
+  if not lines then
+    return nil, err
+  end
+  local entries, line_numbers, errors = {}, {}, {}
+  for line, entry, message in format.read(lines, { fields = format.fields }) do
+    if entry then
+      entries[#entries + 1], line_numbers[#line_numbers + 1] = entry, line
+    else
+      errors[#errors + 1] = { line = line, message = message }
+    end
+  end
+  lines:close()
+  return entries, line_numbers, errors
+end
+
+local function plan_json(plan, errors)
+  return present.object(
+    "add", present.array(plan.add, present.host_json),
+    "update", present.array(plan.update, present.change_json),
+    "delete", present.array(plan.delete, present.host_json),
+    "unchanged", present.json(#plan.unchanged),
+    "errors", present.array(errors, error_json)
+  )
+end
+
+function files.plan(store, options, out)
+  local entries, line_numbers, errors = read_entries(options, out)
+  if not entries then
+    return nil, line_numbers
+  end
+  local plan, err = store:plan { entries = entries, origin = options.origin, mode = options.mode or "skip" }
+  if not plan then
+    err.line = line_numbers[err.index]
+    return nil, err
+  end
+  for _, invalid in ipairs(plan.invalid) do
+    errors[#errors + 1] = { line = line_numbers[invalid.index], message = invalid.message }
+  end
+  if out.json then
+    out:value(plan_json(plan, errors))
+  else
+    print_errors(errors, options, out)
+    require("hoststore.cli.history").print_changes(plan.add, plan.delete, plan.update, out)
+    out:message(("%d to add, %d to update, %d to delete, %d unchanged, %d failed"):format(
+      #plan.add, #plan.update, #plan.delete, #plan.unchanged, #errors))
+  end
+  return #errors > 0 and 1 or 0
 end
 
 function files.export(store, options, out)

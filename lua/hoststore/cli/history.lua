@@ -9,6 +9,7 @@ local history = {}
 -- As many changes as `log` shows unless told otherwise.
 
 local NEWEST = 50
+local PAGE = 500
 
 local function change_words(entry)
   if entry.type == "HostCreated" or entry.type == "HostDeleted" then
@@ -39,15 +40,55 @@ function history.history(store, options, out)
   })
 end
 
-function history.log(store, options, out)
-  local entries, err = store:log {
-    limit = options.limit or NEWEST,
-    after = options.after,
+-- The position the log ends at: what a view by time stops at, whatever the time.
+local function end_of_log(store)
+  local view, err = store:at(0)
+  return view and view.position, err
+end
+
+-- The newest entries: the store reads from the oldest, so all but the last are let go.
+local function newest(store, filter, limit)
+  local kept, page, err = {}, nil, nil
+  filter.limit = PAGE
+  repeat
+    page, err = store:log(filter)
+    if not page then
+      return nil, err
+    end
+    for _, entry in ipairs(page) do
+      kept[#kept + 1] = entry
+    end
+    for _ = 1, #kept - limit do
+      table.remove(kept, 1)
+    end
+    filter.after = page[1] and page[#page].position
+  until #page < PAGE
+  return kept
+end
+
+local function read_log(store, options)
+  local limit = options.limit or NEWEST
+  local filter = {
     since = options.since,
     actor = options.by,
     types = #options.types > 0 and options.types or nil,
     stream = options.stream,
   }
+  if options.after then
+    filter.after, filter.limit = options.after, limit
+    return store:log(filter)
+  elseif next(filter) == nil then
+    local last, err = end_of_log(store)
+    if not last then
+      return nil, err
+    end
+    filter.after = math.max(last - limit, 0)
+  end
+  return newest(store, filter, limit)
+end
+
+function history.log(store, options, out)
+  local entries, err = read_log(store, options)
   if not entries then
     return nil, err
   end
@@ -101,7 +142,12 @@ function history.print_changes(added, removed, changed, out)
 end
 
 function history.diff(store, options, out)
-  local diff, err = store:diff(options.from, options.to)
+  local last, diff, err
+  last, err = end_of_log(store)
+  if not last then
+    return nil, err
+  end
+  diff, err = store:diff(options.from, options.to or { position = last })
   if not diff then
     return nil, err
   elseif out.json then

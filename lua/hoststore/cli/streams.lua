@@ -13,6 +13,9 @@ local function decode(what, text)
 end
 
 function streams.stream_append(store, options, out)
+  if options.reason then
+    return nil, { code = "usage", message = "an event of a stream has no reason; say it in --metadata" }
+  end
   local text = options.data == "-" and out.stdin:read "*a" or options.data
   local data, metadata, err
   if text then
@@ -30,7 +33,7 @@ function streams.stream_append(store, options, out)
     data = data,
     id = options.id,
     metadata = metadata,
-  }, { expected = options.expected, reason = options.reason })
+  }, { expected = options.expected })
   if not result then
     return nil, err
   end
@@ -102,7 +105,7 @@ function streams.stream_verify(store, options, out)
   if not result then
     return nil, err
   end
-  return require("hoststore.cli.upkeep").print_verified(result, out)
+  return require("hoststore.cli.upkeep").print_verified(result, { "events", "version" }, out)
 end
 
 return streams

@@ -11,9 +11,8 @@ local function problem_json(problem)
   )
 end
 
---- What a verification found: 0 when all is well.
-function upkeep.print_verified(result, out)
-  local counted = { "events", "streams", "hosts" }
+--- What a verification found, and what it counted; 0 when all is well.
+function upkeep.print_verified(result, counted, out)
   if out.json then
     out:value(('{"ok":%s,%s,"problems":%s}'):format(tostring(result.ok), present.members(result, counted),
       present.array(result.problems, problem_json)))
@@ -33,7 +32,7 @@ function upkeep.verify(store, _, out)
   if not result then
     return nil, err
   end
-  return upkeep.print_verified(result, out)
+  return upkeep.print_verified(result, { "events", "streams", "hosts" }, out)
 end
 
 function upkeep.stats(store, _, out)

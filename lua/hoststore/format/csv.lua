@@ -134,12 +134,12 @@ local function read_open_record(lines, text)
   repeat
     local number, line, message = lines:next()
     if not line then
-      return nil, number and message or "a quote is not closed"
+      return nil, number and message or "a quote is not closed", true
     end
     parts[#parts + 1] = line
     size = size + #line + 1
     if size > LIMIT then
-      return nil, "the record is longer than 256 KiB; is a quote not closed?"
+      return nil, "the record is longer than 256 KiB; is a quote not closed?", true
     end
     local _, quotes = gsub(line, '"', '"')
   until quotes % 2 == 1
@@ -155,12 +155,12 @@ local function read_record(lines)
       return number, nil, message
     end
   until find(line, "[^\t-\r ]")
-  local cells
+  local cells, broken
   cells, message = split(without_cr(line))
   if not cells and not message then
-    cells, message = read_open_record(lines, line)
+    cells, message, broken = read_open_record(lines, line)
   end
-  return number, cells, message
+  return number, cells, message, broken
 end
 
 -- -- reading and writing ----------------------------------------------------------------------------
@@ -230,11 +230,11 @@ function csv.read(lines, options)
       return nil
     elseif not columns then
       done = true
-      return first or 1, nil, problem or "the header, a line that names the columns, is missing"
+      return first or 1, nil, problem or "the header, a line that names the columns, is missing", true
     end
-    local number, cells, message = read_record(lines)
+    local number, cells, message, broken = read_record(lines)
     if not cells then
-      return number, nil, message
+      return number, nil, message, broken
     end
     return number, read_entry(columns, cells)
   end

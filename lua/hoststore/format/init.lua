@@ -1,6 +1,7 @@
 --- The formats hosts are read from and written to, by name. Each is a table of
 ---
----   read(lines, options)         an iterator: line number and entry, or line number, nil and a message
+---   read(lines, options)         an iterator: line number and entry, or line number, nil and a message;
+---                                true behind it when nobody can say what else the source held
 ---   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them
 ---   fields                       the fields a source of this format always says something about
 local core = require "hoststore.core"

@@ -84,14 +84,14 @@ end
 -- -- reading and writing ----------------------------------------------------------------------------
 
 ---@param lines hoststore.Lines
----@return fun(): integer?, table?, string?
+---@return fun(): integer?, table?, string?, boolean?
 function json.read(lines)
   local splitter = new_splitter(lines)
   local expected, done = "[", false
 
   local function stop(message)
     done = true
-    return splitter.line, nil, message
+    return splitter.line, nil, message, true
   end
 
   local function finish()
