@@ -111,12 +111,12 @@ $(OBJ):
 # -- running and testing -----------------------------------------------------------------------
 
 run: deps-run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -s all
 	@BUILD=$(BUILD) LUA=$(INTERPRETER) examples/run.sh
 
 test: deps-test
 	@set -e; for version in $(TEST_VERSIONS); do \
-		$(MAKE) --no-print-directory test-modules LUA_VERSION=$$version; \
+		$(MAKE) -s test-modules LUA_VERSION=$$version; \
 	done
 	@spec/support/run_specs $(TEST_VERSIONS:%=build/%) -- $(SPECS)
 
@@ -126,7 +126,7 @@ ASAN_VERSIONS = 5.4 5.1
 # The interpreter is not sanitised: the runtime has to be there before it.
 test-asan: deps-test
 	@set -e; for version in $(ASAN_VERSIONS); do \
-		$(MAKE) --no-print-directory test-modules LUA_VERSION=$$version BUILD=build/asan-$$version \
+		$(MAKE) -s test-modules LUA_VERSION=$$version BUILD=build/asan-$$version \
 			CFLAGS="-O1 -g $(SANITIZE)"; \
 	done
 	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
@@ -134,7 +134,7 @@ test-asan: deps-test
 		spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
 test-valgrind: deps-valgrind
-	@$(MAKE) --no-print-directory test-modules LUA_VERSION=5.4
+	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 		--show-leak-kinds=definite" \
 		spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
@@ -142,7 +142,7 @@ test-valgrind: deps-valgrind
 lint: deps-lint
 	luacheck -q --no-color lua lua/hoststore.command spec sql examples
 	@set -e; for compiler in gcc clang; do for version in 5.4 5.1; do \
-		$(MAKE) --no-print-directory lint-c CC=$$compiler LUA_VERSION=$$version \
+		$(MAKE) -s lint-c CC=$$compiler LUA_VERSION=$$version \
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
@@ -158,7 +158,7 @@ $(OBJ)/bench: spec/bench/bench.c | $(OBJ)
 		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
 
 fuzz: deps-lint
-	@$(MAKE) --no-print-directory fuzz-targets BUILD=build/fuzz CC=clang \
+	@$(MAKE) -s fuzz-targets BUILD=build/fuzz CC=clang \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 	@status=0; for target in $(FUZZ_TARGETS); do \
 		echo "== $$target, $(FUZZ_SECONDS) seconds"; \

@@ -173,17 +173,21 @@ enum { COLUMNS = 24 };
 static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
 {
 	for (int i = 0; i < columns; i++) {
+		const char *text;
+
+		row[i] = (struct hs_value){.type = HS_NULL, .s = ""};
 		switch (sqlite3_column_type(statement, i)) {
 		case SQLITE_NULL:
-			row[i] = (struct hs_value){.type = HS_NULL};
 			break;
 		case SQLITE_INTEGER:
-			row[i] = (struct hs_value){.type = HS_INT, .i = sqlite3_column_int64(statement, i)};
+			row[i].type = HS_INT;
+			row[i].i = sqlite3_column_int64(statement, i);
 			break;
 		default:
-			row[i] = (struct hs_value){.type = HS_TEXT,
-				.s = (const char *)sqlite3_column_text(statement, i),
-				.n = (size_t)sqlite3_column_bytes(statement, i)};
+			text = (const char *)sqlite3_column_text(statement, i);
+			row[i].type = HS_TEXT;
+			row[i].s = text ? text : "";
+			row[i].n = (size_t)sqlite3_column_bytes(statement, i);
 		}
 	}
 }

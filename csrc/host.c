@@ -46,13 +46,12 @@ enum hs_code hs_host_from_row(struct hs_arena *arena, const struct hs_value *row
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		if (!texts[i])
 			continue;
-		*texts[i] = NULL;
-		if (row[i].type != HS_TEXT)
-			continue;
 		*texts[i] = row[i].n ? hs_copy(arena, row[i].s, row[i].n) : "";
 		if (!*texts[i])
 			return hs_no_memory(err);
 	}
+	if (row[6].type == HS_NULL)
+		host->comment = NULL;
 	return HS_OK;
 }
 

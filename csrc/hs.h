@@ -178,6 +178,7 @@ struct hs_store {
 	const char *actor;		/* of events that name none, or NULL */
 	bool readonly, lenient;
 	int depth;			/* open transactions, nested ones included */
+	bool writing;			/* the outermost of them may write */
 	bool broken;			/* the database ended the transaction under us */
 	int64_t now;			/* the time of the call being served */
 	struct hs_ids *ids;

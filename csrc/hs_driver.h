@@ -55,7 +55,7 @@ enum hs_type { HS_NULL, HS_INT, HS_TEXT };
 struct hs_value {
 	enum hs_type type;
 	int64_t i;
-	const char *s;		/* n bytes and a NUL after them */
+	const char *s;		/* n bytes and a NUL after them; in a row never NULL */
 	size_t n;
 };
 

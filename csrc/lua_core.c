@@ -45,14 +45,21 @@ static void read_clock(lua_State *L, int arg, struct hs_store *store)
 	lua_pop(L, 2);
 }
 
-static struct hs_store *check_store(lua_State *L, int arg)
+static struct hs_store *check_open(lua_State *L, int arg)
 {
 	struct lua_store *store = to_store(L, arg);
 
 	if (!store->is_open)
 		luaL_error(L, "the store is closed");
-	read_clock(L, arg, &store->store);
 	return &store->store;
+}
+
+static struct hs_store *check_store(lua_State *L, int arg)
+{
+	struct hs_store *store = check_open(L, arg);
+
+	read_clock(L, arg, store);
+	return store;
 }
 
 static int store_close(lua_State *L)
@@ -996,7 +1003,8 @@ static int core_import_begin(lua_State *L)
 static int import_one(lua_State *L, bool write)
 {
 	static const char *const names[] = {"create", "update", "unchanged", "skip"};
-	struct hs_store *store = &to_store(L, 1)->store;
+	/* All entries are recorded at the time the import began. */
+	struct hs_store *store = check_open(L, 1);
 	struct lua_import *import = luaL_checkudata(L, 2, IMPORT_TYPE);
 	struct hs_host_input entry;
 	struct hs_change change;

@@ -87,13 +87,18 @@ enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err)
 			       "readonly to write");
 	if (store->broken)
 		return fail_broken(err);
+	if (write && store->depth > 0 && !store->writing)
+		return hs_fail(err, HS_READONLY, NULL, "the transaction only reads; begin it without readonly to "
+			       "write in it");
 	if (store->depth == 0)
 		rc = store->driver->begin(store->db, write, err);
 	else
 		rc = hs_run(store, HS_SQL_SAVEPOINT, NULL, 0, NULL, NULL, err);
-	if (rc == HS_OK)
-		store->depth++;
-	return rc;
+	if (rc)
+		return rc;
+	if (store->depth++ == 0)
+		store->writing = write;
+	return HS_OK;
 }
 
 static enum hs_code end_outermost(struct hs_store *store, enum hs_code rc, struct hs_error *err)

@@ -50,18 +50,13 @@ static enum hs_code report(struct check *check, struct hs_error *err, const char
 	return problem->message && (problem->stream || !stream) ? HS_OK : hs_no_memory(err);
 }
 
-static const char *text_of(const struct hs_value *value)
-{
-	return value->type == HS_TEXT ? value->s : "";
-}
-
 /* -- the file, positions, versions ---------------------------------------------------------------------- */
 
 static enum hs_code take_fault(void *context, const struct hs_value *row, int columns, struct hs_error *err)
 {
 	(void)columns;
 	return report(context, err, "file", NULL, 0, "the database finds a fault in its file: %s",
-		      hs_quote(text_of(&row[0])).s);
+		      hs_quote(row[0].s).s);
 }
 
 static enum hs_code take_counts(void *context, const struct hs_value *row, int columns,
@@ -87,17 +82,17 @@ static enum hs_code take_health(void *context, const struct hs_value *row, int c
 				struct hs_error *err)
 {
 	(void)columns;
-	if (strcmp(text_of(&row[4]), "HAS_GAPS") != 0)
+	if (strcmp(row[4].s, "HAS_GAPS") != 0)
 		return HS_OK;
-	return report(context, err, "versions", text_of(&row[0]), 0, "stream '%s' lacks %lld of its versions, the "
-		      "first behind version %lld", hs_quote(text_of(&row[0])).s, (long long)row[3].i,
+	return report(context, err, "versions", row[0].s, 0, "stream '%s' lacks %lld of its versions, the "
+		      "first behind version %lld", hs_quote(row[0].s).s, (long long)row[3].i,
 		      (long long)row[2].i);
 }
 
 static enum hs_code take_partition(void *context, const struct hs_value *row, int columns,
 				   struct hs_error *err)
 {
-	const char *stream = text_of(&row[0]);
+	const char *stream = row[0].s;
 	int partition = hs_partition(stream);
 
 	(void)columns;
@@ -150,7 +145,7 @@ static enum hs_code take_step(void *context, const struct hs_value *row, int col
 
 		check->has_last = false;
 		memcpy(message, err->message, sizeof message);
-		return report(check, err, "body", text_of(&row[1]), row[0].i, "%s", message);
+		return report(check, err, "body", row[1].s, row[0].i, "%s", message);
 	}
 	if (rc)
 		return rc;
@@ -251,7 +246,7 @@ static enum hs_code take_item(void *context, const struct hs_value *row, int col
 {
 	struct check *check = context;
 	const struct hs_hosts *now = check->now;
-	const char *id = text_of(&row[0]);
+	const char *id = row[0].s;
 
 	(void)columns;
 	while (check->at < now->count && strcmp(now->items[check->at].id, id) < 0)
@@ -262,7 +257,7 @@ static enum hs_code take_item(void *context, const struct hs_value *row, int col
 		return HS_OK;
 	}
 	return report(check, err, check->kind, NULL, 0, "the index of %s has '%s' for host %s, which the host has not",
-		      check->kind, hs_quote(text_of(&row[1])).s, hs_quote(id).s);
+		      check->kind, hs_quote(row[1].s).s, hs_quote(id).s);
 }
 
 static enum hs_code check_items(struct check *check, struct hs_hosts *now, enum hs_sql statement,

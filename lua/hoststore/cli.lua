@@ -36,24 +36,30 @@ local function report(out, err)
   if out.json then
     out:failure(require("hoststore.cli.present").error_json(err))
   else
-    if err.usage then
-      out.stderr:write(err.usage .. "\n")
+    out:message(err.line and ("line %d: %s"):format(err.line, err.message) or err.message)
+    for _, host in ipairs(err.candidates or {}) do
+      out:message(("%s is %s %s"):format(host.id, host.ip, host.hostname))
     end
-    out:message(err.message)
+    if err.hint then
+      out:message("see " .. err.hint)
+    end
   end
   return EXIT_CODES[err.code] or 1
 end
 
-local function actor(options)
-  return options.actor or os.getenv "HOSTSTORE_ACTOR"
-    or os.getenv "SUDO_USER" or os.getenv "USER" or os.getenv "LOGNAME"
+local function environment(...)
+  for _, name in ipairs { ... } do
+    local value = os.getenv(name)
+    if value and value ~= "" then
+      return value
+    end
+  end
 end
 
 local function open(command, options)
-  local db = options.db or os.getenv "HOSTSTORE_DB" or DEFAULT_DB
-  return require("hoststore").open(db, {
+  return require("hoststore").open(options.db or environment "HOSTSTORE_DB" or DEFAULT_DB, {
     tenant = options.tenant,
-    actor = actor(options),
+    actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME"),
     readonly = options.readonly or not WRITING[command],
   })
 end
@@ -74,8 +80,10 @@ local function carry_out(options, out)
 end
 
 local function print_version(out)
-  out:line(require("hoststore")._VERSION:match "%S+$")
-  return 0
+  local version = require("hoststore")._VERSION:match "%S+$"
+  return out:answer(version, function()
+    return ('{"version":"%s"}'):format(version)
+  end)
 end
 
 local function run(argv, out)

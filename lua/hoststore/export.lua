@@ -28,17 +28,7 @@ end
 ---@param fn fun(): any, hoststore.Error?
 ---@return any result, hoststore.Error? err
 function export.consistently(store, fn)
-  return file.try(function()
-    local result, err
-    local ok, failure = store:transaction(function()
-      result, err = fn()
-      return true
-    end, { readonly = true })
-    if not ok then
-      return nil, failure
-    end
-    return result, err
-  end)
+  return file.try(store.transaction, store, fn, { readonly = true })
 end
 
 local function to_text(generate)

@@ -24,18 +24,21 @@ function file.failure(message, errno)
   return core.error { code = codes[errno] or "query", message = message }
 end
 
+local function settle(ok, result, ...)
+  if ok then
+    return result, ...
+  elseif core.is_error(result) then
+    return nil, result
+  end
+  error(result, 0)
+end
+
 --- Calls fn and returns what it returns. An error of the store that it raises, as iterators do,
 --- is returned as nil, err instead; any other goes on.
 ---@param fn fun(...): any
 ---@return any result, hoststore.Error? err
 function file.try(fn, ...)
-  local ok, result, err = pcall(fn, ...)
-  if ok then
-    return result, err
-  elseif core.is_error(result) then
-    return nil, result
-  end
-  error(result, 0)
+  return settle(pcall(fn, ...))
 end
 
 --- What path means once symbolic links are followed; what the last of them points to need not exist.

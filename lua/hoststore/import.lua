@@ -139,7 +139,8 @@ function core.methods.import(store, source, given)
   local result
   result, err = file.try(run, store, lines, format, given)
   lines:close()
-  return result, err
+  if not result then return nil, err end
+  return result
 end
 
 return core.methods.import

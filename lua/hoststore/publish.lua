@@ -46,7 +46,11 @@ function core.methods.publish(store, path, options)
     elseif failure then
       return nil, failure
     end
-    local count, problem = file.replace(path, generate)
-    return count and true, problem
+    local count
+    count, failure = file.replace(path, generate)
+    if not count then
+      return nil, failure
+    end
+    return true
   end)
 end

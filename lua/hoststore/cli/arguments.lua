@@ -19,7 +19,10 @@ local function stop(what)
   error(setmetatable(what, Stop), 0)
 end
 
-local function with_help(parser)
+local full_names = {}
+
+local function with_help(parser, full_name)
+  full_names[parser] = full_name
   parser:help_max_width(80):usage_max_width(80)
   return parser:add_help {
     action = function() stop { answer = parser:get_help() } end,
@@ -31,8 +34,8 @@ end
 local function add(parent, name, summary, details, examples)
   local description = details and summary .. "\n\n" .. details or summary
   local epilog = examples and "Examples:\n" .. examples .. "\n" .. GLOBALS or GLOBALS
-  return with_help(parent:command(name):target "_"
-    :summary(summary):description(description):epilog(epilog))
+  return with_help(parent:command(name):target "_", full_names[parent] .. " " .. name)
+    :summary(summary):description(description):epilog(epilog)
 end
 
 local function host_argument(command)
@@ -314,12 +317,13 @@ Options may stand before or after the command.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
 4 conflict or duplicate, 5 busy.
 Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
-    :command_target "command")
+    :command_target "command", "hoststore")
   parser:option("--db", "The database: a path or a URL\n(default: $HOSTSTORE_DB or /etc/hoststore/hoststore.db).")
-    :argname "<url>"
-  parser:option("--tenant", "The log to work on, when the database holds several."):argname "<name>"
+    :argname "<url>":convert(values.name)
+  parser:option("--tenant", "The log to work on, when the database holds several.")
+    :argname "<name>":convert(values.name)
   parser:option("--actor", "Who makes the change\n(default: $HOSTSTORE_ACTOR or the login name).")
-    :argname "<name>"
+    :argname "<name>":convert(values.name)
   parser:option("--reason", "Why the change is made."):argname "<text>"
   parser:flag("--json", "Answer in JSON.")
   parser:flag("--ndjson", "Answer in JSON, lists as one object a line.")
@@ -327,7 +331,7 @@ Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
   parser:flag("--version", "Print the version of hoststore."):target "_"
     :action(function() stop { version = true } end)
   function parser:error(message)
-    stop { usage = self:get_usage(), message = message }
+    stop { message = message, hint = full_names[self] .. " --help" }
   end
   return parser
 end
@@ -337,7 +341,7 @@ local arguments = {}
 --- Reads the words of a command line.
 ---@param words string[]
 ---@return table? options  `command` (and `subcommand`), and what was given
----@return table? stopped  `answer` (help) or `version` was asked for; else wrong usage: `message`, `usage`
+---@return table? stopped  `answer` (help) or `version` was asked for; else wrong usage: `message`, `hint`
 function arguments.parse(words)
   local parser = root()
   host_commands(parser)

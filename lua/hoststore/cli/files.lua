@@ -77,8 +77,8 @@ end
 
 local function plan_json(plan, errors)
   return present.object(
-    "add", present.array(plan.add, present.host_json),
-    "update", present.array(plan.update, present.change_json),
+    "add", present.array(plan.add, present.planned_json),
+    "update", present.array(plan.update, present.planned_change_json),
     "delete", present.array(plan.delete, present.host_json),
     "unchanged", present.json(#plan.unchanged),
     "errors", present.array(errors, error_json)
@@ -121,7 +121,7 @@ function files.export(store, options, out)
   if not count then
     return nil, err
   elseif options.file then
-    out:message(("%d hosts written to %s"):format(count, options.file))
+    out:message(("hosts written to %s: %d"):format(options.file, count))
   end
   return 0
 end

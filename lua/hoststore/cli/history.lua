@@ -12,10 +12,12 @@ local NEWEST = 50
 local PAGE = 500
 
 local function change_words(entry)
-  if entry.type == "HostCreated" or entry.type == "HostDeleted" then
+  if not entry.host then
+    return present.json(entry.data)
+  elseif entry.type == "HostCreated" or entry.type == "HostDeleted" then
     return present.host(entry.host)
   end
-  return present.changes(entry.changes or {})
+  return present.changes(entry.changes)
 end
 
 function history.history(store, options, out)
@@ -46,24 +48,29 @@ local function end_of_log(store)
   return view and view.position, err
 end
 
+local function last_of(count, list, more)
+  local last = {}
+  for i = math.max(#list + #more - count, 0) + 1, #list + #more do
+    last[#last + 1] = list[i] or more[i - #list]
+  end
+  return last
+end
+
 -- The newest entries: the store reads from the oldest, so all but the last are let go.
 local function newest(store, filter, limit)
-  local kept, page, err = {}, nil, nil
+  local kept = {}
   filter.limit = PAGE
-  repeat
-    page, err = store:log(filter)
+  while true do
+    local page, err = store:log(filter)
     if not page then
       return nil, err
     end
-    for _, entry in ipairs(page) do
-      kept[#kept + 1] = entry
+    kept = last_of(limit, kept, page)
+    if #page < PAGE then
+      return kept
     end
-    for _ = 1, #kept - limit do
-      table.remove(kept, 1)
-    end
-    filter.after = page[1] and page[#page].position
-  until #page < PAGE
-  return kept
+    filter.after = page[#page].position
+  end
 end
 
 local function read_log(store, options)
@@ -167,7 +174,7 @@ function history.undo(store, options, out)
   if not written then
     return nil, err
   end
-  return out:answer(("undone: %d events written"):format(written), function()
+  return out:answer(("undone; events written: %d"):format(written), function()
     return present.object("events", present.json(written))
   end)
 end

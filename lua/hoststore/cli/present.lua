@@ -81,7 +81,9 @@ function present.entry_json(entry)
     "actor", present.json(entry.actor), "reason", present.json(entry.reason),
     "type", present.json(entry.type), "stream", entry.stream and present.json(entry.stream),
     "version", present.json(entry.version), "changes", entry.changes and changes_json(entry.changes),
-    "host", entry.host and present.host_json(entry.host)
+    "host", entry.host and present.host_json(entry.host),
+    "data", not entry.host and present.json(entry.data),
+    "metadata", entry.metadata ~= nil and present.json(entry.metadata)
   )
 end
 
@@ -111,6 +113,19 @@ function present.snapshot_json(snapshot)
     "created_at", time_json(snapshot.created_at), "entry_count", present.json(snapshot.entry_count),
     "hosts_content", snapshot.hosts_content and present.json(snapshot.hosts_content)
   )
+end
+
+--- A host that is only planned: it has no id and no history yet.
+function present.planned_json(host)
+  local members = {}
+  for i, field in ipairs(FIELDS) do
+    members[i] = ('"%s":%s'):format(field, field_json(field, host[field]))
+  end
+  return "{" .. table.concat(members, ",") .. "}"
+end
+
+function present.planned_change_json(change)
+  return present.object("before", present.host_json(change.before), "after", present.planned_json(change.after))
 end
 
 function present.change_json(change)

@@ -9,7 +9,7 @@ function snapshots.snapshot_create(store, options, out)
   if not snapshot then
     return nil, err
   end
-  return out:answer(("snapshot %s of %d hosts"):format(snapshot.id, snapshot.entry_count), function()
+  return out:answer(("snapshot %s; hosts: %d"):format(snapshot.id, snapshot.entry_count), function()
     return present.snapshot_json(snapshot)
   end)
 end
@@ -80,7 +80,7 @@ function snapshots.retention(store, options, out)
   if not deleted then
     return nil, err
   end
-  return out:answer(("%d snapshots deleted"):format(deleted), function()
+  return out:answer(("snapshots deleted: %d"):format(deleted), function()
     return present.object("deleted", present.json(deleted))
   end)
 end

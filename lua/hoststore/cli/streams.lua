@@ -105,7 +105,7 @@ function streams.stream_verify(store, options, out)
   if not result then
     return nil, err
   end
-  return require("hoststore.cli.upkeep").print_verified(result, { "events", "version" }, out)
+  return require("hoststore.cli.upkeep").print_verified(result, { "events" }, out)
 end
 
 return streams

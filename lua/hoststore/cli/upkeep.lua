@@ -22,7 +22,7 @@ function upkeep.print_verified(result, counted, out)
     for _, problem in ipairs(result.problems) do
       out:line(problem.message, "red")
     end
-    out:message(("%d problems found"):format(#result.problems))
+    out:message(("problems found: %d"):format(#result.problems))
   end
   return result.ok and 0 or 1
 end
@@ -39,15 +39,16 @@ function upkeep.stats(store, _, out)
   local stats, err = store:stats()
   if not stats then
     return nil, err
-  elseif out.json then
-    out:value(present.members(stats))
-    return 0
   end
   local names, details = {}, {}
   for name in pairs(stats) do
     names[#names + 1] = name
   end
   table.sort(names)
+  if out.json then
+    out:value("{" .. present.members(stats, names) .. "}")
+    return 0
+  end
   for i, name in ipairs(names) do
     details[i] = { name, stats[name] }
   end

@@ -66,6 +66,14 @@ function values.share(word)
   return nil, ("'%s' is neither a number nor a share such as 30%%"):format(word)
 end
 
+--- A name that is asked for and not left empty.
+function values.name(word)
+  if word == "" then
+    return nil, "a name is empty"
+  end
+  return word
+end
+
 --- The version a stream must be at.
 function values.expected(word)
   if word == "any" or word == "none" or word == "exists" then
@@ -104,13 +112,9 @@ local function host_id(word)
 end
 
 local function ambiguous(word, hosts)
-  local candidates = {}
-  for i, host in ipairs(hosts) do
-    candidates[i] = ("%s (%s %s)"):format(host.id, host.ip, host.hostname)
-  end
   return nil, {
     code = "ambiguous",
-    message = ("'%s' may mean several hosts; name one by its id: %s"):format(word, table.concat(candidates, ", ")),
+    message = ("'%s' may mean %d hosts; name one by its id"):format(word, #hosts),
     candidates = hosts,
   }
 end
