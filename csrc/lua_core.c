@@ -56,10 +56,9 @@ static struct hs_store *check_open(lua_State *L, int arg)
 
 static struct hs_store *check_store(lua_State *L, int arg)
 {
-	struct hs_store *store = check_open(L, arg);
-
-	read_clock(L, arg, store);
-	return store;
+	/* The clock first: it is a script's, and may close the store. */
+	read_clock(L, arg, &to_store(L, arg)->store);
+	return check_open(L, arg);
 }
 
 static int store_close(lua_State *L)

@@ -14,7 +14,14 @@ trap 'rm -rf "$directory"' EXIT
 export HOSTSTORE_DB="$directory/hosts.db" HOSTSTORE_ACTOR="${USER:-admin}"
 
 say() { printf '\n# %s\n' "$*"; }
-show() { printf '\n$ %s\n' "$*"; "$@"; }
+show() {
+  printf '\n$'
+  for word; do
+    case $word in *' '*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+  done
+  printf '\n'
+  "$@"
+}
 
 say "Import a hosts file into a database that is made on the way."
 show hoststore import examples/hosts.sample --reason "first import"

@@ -105,8 +105,8 @@ local function run(argv, out)
   return carry_out(options, out)
 end
 
--- What was raised as an error to report: an iterator's failure, stdout that takes no more, or a
--- mistake of ours. Nothing is reported to who closed our stdout, as `| head` does.
+-- What was raised as an error to report: an iterator's failure, stdout that takes no more, Ctrl-C
+-- or a mistake of ours. Nothing is reported to who closed our stdout, as `| head` does.
 local function explain(raised)
   local reason, number = require("hoststore.cli.output").write_failure(raised)
   if reason then
@@ -115,6 +115,9 @@ local function explain(raised)
     return raised
   end
   local first_line = tostring(raised):match "^[^\n]*"
+  if first_line:find "interrupted!$" then -- what the lua command makes of Ctrl-C
+    return { code = "interrupted", message = "interrupted" }
+  end
   return { code = "internal", message = "internal error: " .. first_line }
 end
 

@@ -40,4 +40,18 @@ function expect.pluck(list, field)
   return values
 end
 
+local FIELDS = { "ip", "hostname", "aliases", "comment", "tags", "enabled", "expires_at", "origin" }
+
+--- What a user set of the hosts a filter gives, in their order: all that an export can carry.
+function expect.entries(store, filter)
+  local entries = {}
+  for i, host in ipairs(assert(store:list(filter))) do
+    entries[i] = {}
+    for _, field in ipairs(FIELDS) do
+      entries[i][field] = host[field]
+    end
+  end
+  return entries
+end
+
 return expect

@@ -331,7 +331,7 @@ Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
   parser:flag("--version", "Print the version of hoststore."):target "_"
     :action(function() stop { version = true } end)
   function parser:error(message)
-    stop { message = message, hint = full_names[self] .. " --help" }
+    stop { message = (message:gsub("\n", " ")), hint = full_names[self] .. " --help" }
   end
   return parser
 end
