@@ -6,7 +6,7 @@
 #   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
-#   make fuzz         each fuzz target for FUZZ_SECONDS
+#   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
 #   make bench        hoststore next to a C program that writes the same rows
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need
@@ -157,7 +157,7 @@ $(OBJ)/bench: spec/bench/bench.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
 		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
 
-fuzz: deps-lint
+fuzz: deps-fuzz
 	@$(MAKE) -s fuzz-targets BUILD=build/fuzz CC=clang \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
 	@status=0; for target in $(FUZZ_TARGETS); do \
@@ -205,6 +205,7 @@ PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev lua5.4 liblua5.4-dev lua-c
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
+PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
 PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3
 
 deps: deps-test

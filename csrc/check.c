@@ -313,6 +313,8 @@ static enum hs_code check_lenient(const char *field, const char *name, struct hs
 		if (is_control((const unsigned char *)s) || *s == ' ' || *s == '#')
 			return hs_fail(err, HS_INVALID, field, "'%s' may not hold a space, a control "
 				       "character or '#'", hs_quote(name).s);
+	if (name[strlen(name) - 1] == '.')
+		return hs_fail(err, HS_INVALID, field, "'%s' ends with an empty label", hs_quote(name).s);
 	return HS_OK;
 }
 
@@ -530,10 +532,11 @@ enum hs_code hs_check_time(const char *field, const char *text, int64_t *time, s
 	if (good && *s)
 		good = (skip(&s, 'T') || skip(&s, 't') || skip(&s, ' ')) && parse_clock(&s, &clock) &&
 		       parse_offset(&s, &offset);
-	if (!good || *s)
+	if (good)
+		*time = days * INT64_C(86400000000) + clock - offset;
+	if (!good || *s || *time < HS_TIME_MIN || *time > HS_TIME_MAX)
 		return hs_fail(err, HS_INVALID, field, "'%s' is not a time; write it like 2026-01-31 or "
 			       "2026-01-31T12:00:00Z", hs_quote(text).s);
-	*time = days * INT64_C(86400000000) + clock - offset;
 	return HS_OK;
 }
 

@@ -3,7 +3,7 @@
  * The only file that knows how a host is written into an event: as a JSON object of the whole
  * host after the event. So the newest event is the state, and a field that is not in it is unset. */
 #include <cjson/cJSON.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hs.h"
@@ -145,6 +145,17 @@ static bool add_list(cJSON *object, const char *name, const char *text, char sep
 	return array;
 }
 
+/* cJSON writes numbers with 15 digits when that is near enough; a time needs all of them. */
+static bool add_time(cJSON *object, const char *name, int64_t time)
+{
+	char digits[24];
+
+	if (time == HS_TIME_UNSET)
+		return true;
+	snprintf(digits, sizeof digits, "%lld", (long long)time);
+	return cJSON_AddRawToObject(object, name, digits);
+}
+
 static bool add_fields(cJSON *object, const struct hs_host *host)
 {
 	return cJSON_AddStringToObject(object, "ip", host->ip) &&
@@ -153,10 +164,9 @@ static bool add_fields(cJSON *object, const struct hs_host *host)
 	       (!host->comment || cJSON_AddStringToObject(object, "comment", host->comment)) &&
 	       add_list(object, "tags", host->tags, ',') &&
 	       cJSON_AddBoolToObject(object, "enabled", host->enabled) &&
-	       (host->expires_at == HS_TIME_UNSET ||
-		cJSON_AddNumberToObject(object, "expires_at", (double)host->expires_at)) &&
+	       add_time(object, "expires_at", host->expires_at) &&
 	       cJSON_AddStringToObject(object, "origin", host->origin) &&
-	       cJSON_AddNumberToObject(object, "created_at", (double)host->created_at);
+	       add_time(object, "created_at", host->created_at);
 }
 
 const char *hs_host_encode(struct hs_arena *arena, const struct hs_host *host)
@@ -210,7 +220,7 @@ static bool take_time(const cJSON *object, const char *name, int64_t *time)
 	*time = HS_TIME_UNSET;
 	if (!item || cJSON_IsNull(item))
 		return true;
-	if (!cJSON_IsNumber(item) || !(item->valuedouble >= -9e15 && item->valuedouble <= 9e17))
+	if (!cJSON_IsNumber(item) || !(item->valuedouble >= HS_TIME_MIN && item->valuedouble <= HS_TIME_MAX))
 		return false;
 	*time = (int64_t)item->valuedouble;
 	return true;

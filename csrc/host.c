@@ -417,17 +417,9 @@ enum hs_code hs_host_write(struct hs_store *store, struct hs_arena *arena,
 	return rc;
 }
 
-static enum hs_code check_cause(const struct hs_cause *by, struct hs_error *err)
-{
-	if (by->reason && (strlen(by->reason) > 16 * 1024 || !hs_is_utf8(by->reason, strlen(by->reason))))
-		return hs_fail(err, HS_INVALID, "reason", "the reason must be UTF-8 of at most 16384 bytes: '%s'",
-			       hs_quote(by->reason).s);
-	return by->actor ? hs_check_label("actor", by->actor, err) : HS_OK;
-}
-
 enum hs_code hs_begin_change(struct hs_store *store, const struct hs_cause *by, struct hs_error *err)
 {
-	enum hs_code rc = check_cause(by, err);
+	enum hs_code rc = hs_check_cause(by, err);
 
 	return rc ? rc : hs_begin(store, true, err);
 }

@@ -16,6 +16,7 @@
 #include "hs_driver.h"
 #include "hs_sql.h"
 
+#define HS_TIME_MIN INT64_C(-62167219200000000)	/* 0000-01-01 */
 #define HS_TIME_MAX INT64_C(253402300799999999)	/* 9999-12-31T23:59:59.999999Z */
 #define HS_TIME_UNSET INT64_MIN
 #define HS_POSITION_MAX INT64_MAX
@@ -170,6 +171,8 @@ enum hs_code hs_host_decode(struct hs_arena *arena, const struct hs_event *event
 struct hs_cause {
 	const char *actor, *reason, *metadata;
 };
+
+enum hs_code hs_check_cause(const struct hs_cause *by, struct hs_error *err);
 
 struct hs_store {
 	const struct hs_driver *driver;
@@ -499,6 +502,9 @@ enum hs_code hs_import_begin(struct hs_store *store, struct hs_import *import, s
 enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
 			      struct hs_import *import, const struct hs_host_input *entry,
 			      enum hs_action *action, struct hs_change *change, struct hs_error *err);
+/* Counts the host of a faulty entry as named: it is in the source, whatever is wrong with it. */
+enum hs_code hs_import_spare(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+			     const char *ip, const char *hostname, struct hs_error *err);
 /* The hosts of the origin that no entry named. */
 enum hs_code hs_import_missing(struct hs_store *store, struct hs_arena *arena,
 			       const struct hs_import *import, struct hs_hosts *missing,

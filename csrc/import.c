@@ -164,6 +164,19 @@ enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
 	return decide_existing(store, arena, import, entry, action, change, err);
 }
 
+enum hs_code hs_import_spare(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+			     const char *ip, const char *hostname, struct hs_error *err)
+{
+	struct hs_host host;
+	bool found;
+	enum hs_code rc = hs_host_find(store, arena, (struct hs_moment){.now = true}, ip, hostname, &host, &found,
+				       err);
+
+	if (rc == HS_OK && found)
+		mark_seen(import, &host);
+	return rc == HS_INVALID ? HS_OK : rc;	/* no host can be meant by these */
+}
+
 enum hs_code hs_import_missing(struct hs_store *store, struct hs_arena *arena,
 			       const struct hs_import *import, struct hs_hosts *missing,
 			       struct hs_error *err)

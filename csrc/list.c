@@ -120,10 +120,40 @@ static bool within(int64_t time, int64_t since, int64_t until)
 	return (since == HS_TIME_UNSET || time >= since) && (until == HS_TIME_UNSET || time <= until);
 }
 
+/* -- order ------------------------------------------------------------------------------------------------------ */
+
+/* A host and what it is ordered by: a number or a text, then hostname and id. */
+struct sortable {
+	const struct hs_host *host;
+	int64_t number;
+	const char *text;
+	bool descending;
+	char key[34];
+};
+
+static void make_sortable(struct sortable *s, const struct hs_host *host, const struct hs_filter *filter)
+{
+	struct hs_error ignored;
+	struct hs_ip ip = {.key = ""};
+
+	*s = (struct sortable){.host = host, .descending = filter->descending, .text = ""};
+	switch (filter->order) {
+	case HS_BY_IP:
+		hs_check_ip(host->ip, &ip, &ignored);
+		memcpy(s->key, ip.key, sizeof s->key);
+		break;
+	case HS_BY_IP_TEXT: s->text = host->ip; break;
+	case HS_BY_HOSTNAME: s->text = host->hostname; break;
+	case HS_BY_CREATED: s->number = host->created_at; break;
+	case HS_BY_UPDATED: s->number = host->updated_at; break;
+	}
+}
+
 struct matcher {
 	const struct hs_filter *filter;
 	struct hs_ip_range range;	/* when the filter has an ip */
 	const char *hostname;		/* the filter's, without a trailing dot */
+	struct sortable after;		/* when the filter has one */
 };
 
 static bool in_range(const struct hs_ip_range *range, const char *text)
@@ -169,36 +199,9 @@ static enum hs_code prepare_matcher(struct hs_arena *arena, struct matcher *matc
 			name[length - 1] = '\0';
 		matcher->hostname = name;
 	}
+	if (filter->after)
+		make_sortable(&matcher->after, filter->after, filter);
 	return filter->ip ? hs_check_ip_range(filter->ip, &matcher->range, err) : HS_OK;
-}
-
-/* -- order ------------------------------------------------------------------------------------------------------ */
-
-/* A host and what it is ordered by: a number or a text, then hostname and id. */
-struct sortable {
-	const struct hs_host *host;
-	int64_t number;
-	const char *text;
-	bool descending;
-	char key[34];
-};
-
-static void make_sortable(struct sortable *s, const struct hs_host *host, const struct hs_filter *filter)
-{
-	struct hs_error ignored;
-	struct hs_ip ip = {.key = ""};
-
-	*s = (struct sortable){.host = host, .descending = filter->descending, .text = ""};
-	switch (filter->order) {
-	case HS_BY_IP:
-		hs_check_ip(host->ip, &ip, &ignored);
-		memcpy(s->key, ip.key, sizeof s->key);
-		break;
-	case HS_BY_IP_TEXT: s->text = host->ip; break;
-	case HS_BY_HOSTNAME: s->text = host->hostname; break;
-	case HS_BY_CREATED: s->number = host->created_at; break;
-	case HS_BY_UPDATED: s->number = host->updated_at; break;
-	}
 }
 
 static int compare_sortables(const void *left, const void *right)
@@ -260,7 +263,6 @@ static void compose_list(struct hs_composed *c, const char *tenant, const struct
 	const struct hs_filter *f = matcher->filter;
 	bool by_name = f->hostname && !strpbrk(f->hostname, "*?");
 	bool narrowed = by_name || (f->tags && f->tag_count) || (f->tags_all && f->tag_all_count);
-	struct sortable after;
 
 	hs_piece(c, "SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, "
 		    "expires_at, origin, created_at, updated_at FROM hosts");
@@ -280,10 +282,8 @@ static void compose_list(struct hs_composed *c, const char *tenant, const struct
 		compose_tags(c, f->tags, f->tag_count);
 	if (f->tags_all && f->tag_all_count)
 		compose_tags(c, f->tags_all, 1);
-	if (f->after) {
-		make_sortable(&after, f->after, f);
-		compose_after(c, f, &after);
-	}
+	if (f->after)
+		compose_after(c, f, &matcher->after);
 	hs_piece(c, " ORDER BY ");
 	hs_piece(c, columns[f->order]);
 	/* With few rows to sort, an index of the order would lead away from those of names and tags. */
@@ -377,9 +377,10 @@ static enum hs_code scan_then(struct hs_store *store, struct scan *scan, struct 
 
 /* Puts the hosts of the past in order and keeps those behind `after`, from offset to limit. */
 static enum hs_code sort_hosts(struct hs_arena *arena, struct hs_hosts *hosts,
-			       const struct hs_filter *filter, struct hs_error *err)
+			       const struct matcher *matcher, struct hs_error *err)
 {
-	struct sortable *items = hs_alloc(arena, (hosts->count + 1) * sizeof *items), after;
+	const struct hs_filter *filter = matcher->filter;
+	struct sortable *items = hs_alloc(arena, (hosts->count + 1) * sizeof *items);
 	struct hs_host *sorted = hs_alloc(arena, (hosts->count + 1) * sizeof *sorted);
 	int64_t skip = filter->offset;
 	size_t kept = 0;
@@ -389,10 +390,8 @@ static enum hs_code sort_hosts(struct hs_arena *arena, struct hs_hosts *hosts,
 	for (size_t i = 0; i < hosts->count; i++)
 		make_sortable(&items[i], &hosts->items[i], filter);
 	qsort(items, hosts->count, sizeof *items, compare_sortables);
-	if (filter->after)
-		make_sortable(&after, filter->after, filter);
 	for (size_t i = 0; i < hosts->count && (filter->limit < 0 || (int64_t)kept < filter->limit); i++) {
-		if ((filter->after && compare_sortables(&items[i], &after) <= 0) || skip-- > 0)
+		if ((filter->after && compare_sortables(&items[i], &matcher->after) <= 0) || skip-- > 0)
 			continue;
 		sorted[kept++] = *items[i].host;
 	}
@@ -413,7 +412,7 @@ enum hs_code hs_host_list(struct hs_store *store, struct hs_arena *arena, struct
 	if (at.now)
 		return scan_now(store, &scan, err);
 	rc = scan_then(store, &scan, at, err);
-	return rc ? rc : sort_hosts(arena, hosts, filter, err);
+	return rc ? rc : sort_hosts(arena, hosts, &scan.matcher, err);
 }
 
 enum hs_code hs_host_count(struct hs_store *store, struct hs_arena *arena, struct hs_moment at,
@@ -421,9 +420,10 @@ enum hs_code hs_host_count(struct hs_store *store, struct hs_arena *arena, struc
 {
 	struct hs_filter all = *filter;
 	struct scan scan = {.arena = arena, .limit = -1};
-	enum hs_code rc = prepare_matcher(arena, &scan.matcher, &all, err);
+	enum hs_code rc;
 
 	all.after = NULL;
+	rc = prepare_matcher(arena, &scan.matcher, &all, err);
 	if (rc == HS_OK)
 		rc = at.now ? scan_now(store, &scan, err) : scan_then(store, &scan, at, err);
 	*count = scan.count;

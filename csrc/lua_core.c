@@ -45,7 +45,7 @@ static void read_clock(lua_State *L, int arg, struct hs_store *store)
 	lua_pop(L, 2);
 }
 
-static struct hs_store *check_open(lua_State *L, int arg)
+static struct hs_store *check_store(lua_State *L, int arg)
 {
 	struct lua_store *store = to_store(L, arg);
 
@@ -54,11 +54,12 @@ static struct hs_store *check_open(lua_State *L, int arg)
 	return &store->store;
 }
 
-static struct hs_store *check_store(lua_State *L, int arg)
+/* A store for a call that notes when it happened. */
+static struct hs_store *check_store_and_clock(lua_State *L, int arg)
 {
 	/* The clock first: it is a script's, and may close the store. */
 	read_clock(L, arg, &to_store(L, arg)->store);
-	return check_open(L, arg);
+	return check_store(L, arg);
 }
 
 static int store_close(lua_State *L)
@@ -159,7 +160,7 @@ static int push_result(lua_State *L, enum hs_code rc, const struct hs_host *host
 static int store_add(lua_State *L)
 {
 	static const char *const keys[] = {"actor", "reason", "event_id", "metadata", NULL};
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct hs_arena *arena;
 	struct hs_host_input input;
 	struct hs_add how = {0};
@@ -183,7 +184,7 @@ static int store_add(lua_State *L)
 static int store_update(lua_State *L)
 {
 	static const char *const keys[] = {"expected_version", "actor", "reason", "metadata", NULL};
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct hs_arena *arena;
 	struct hs_host_input changes;
 	struct hs_cause by;
@@ -214,7 +215,7 @@ static int store_update(lua_State *L)
 static int store_delete(lua_State *L)
 {
 	static const char *const keys[] = {"expected_version", "actor", "reason", "metadata", NULL};
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct hs_arena *arena;
 	struct hs_cause by;
 	struct hs_error err;
@@ -395,6 +396,7 @@ static void check_append(lua_State *L, struct hs_arena *arena, struct hs_append 
 	append->stream = field_text(L, table, "stream");
 	append->expected = field_int(L, table, "expected", HS_EXPECT_ANY);
 	append->by.actor = field_text(L, table, "actor");
+	append->by.reason = field_text(L, table, "reason");
 	append->by.metadata = field_text(L, table, "metadata");
 	lua_getfield(L, table, "events");
 	count = (int)lua_rawlen(L, -1);
@@ -438,7 +440,7 @@ static void push_appended(lua_State *L, const struct hs_append *append)
 /* append(store, operations, atomic) -> results */
 static int core_append(lua_State *L)
 {
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	bool atomic = check_flag(L, 3, "atomic");
 	struct hs_arena *arena = push_box(L);
 	struct hs_append *appends;
@@ -604,7 +606,7 @@ static int core_streams(lua_State *L)
 /* state_save(store, stream, version, state) */
 static int core_state_save(lua_State *L)
 {
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct hs_error err;
 
 	if (hs_state_save(store, check_text(L, 2, "stream"), check_int(L, 3, "version"),
@@ -803,7 +805,7 @@ static int core_history(lua_State *L)
 static int store_undo(lua_State *L)
 {
 	static const char *const keys[] = {"actor", "reason", "metadata", NULL};
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	int64_t position = check_int(L, 2, "position"), written;
 	struct hs_arena *arena;
 	struct hs_cause by;
@@ -976,7 +978,7 @@ static unsigned import_fields(lua_State *L, int arg)
 static int core_import_begin(lua_State *L)
 {
 	static const char *const modes[] = {"skip", "replace", "merge", "strict", "sync", NULL};
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct lua_import *import;
 	struct hs_error err;
 
@@ -1003,7 +1005,7 @@ static int import_one(lua_State *L, bool write)
 {
 	static const char *const names[] = {"create", "update", "unchanged", "skip"};
 	/* All entries are recorded at the time the import began. */
-	struct hs_store *store = check_open(L, 1);
+	struct hs_store *store = check_store(L, 1);
 	struct lua_import *import = luaL_checkudata(L, 2, IMPORT_TYPE);
 	struct hs_host_input entry;
 	struct hs_change change;
@@ -1032,6 +1034,20 @@ static int import_one(lua_State *L, bool write)
 
 static int core_import_entry(lua_State *L) { return import_one(L, true); }
 static int core_import_decide(lua_State *L) { return import_one(L, false); }
+
+/* import_spare(store, import, ip, hostname) */
+static int core_import_spare(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	struct lua_import *import = luaL_checkudata(L, 2, IMPORT_TYPE);
+	const char *ip = luaL_checkstring(L, 3), *hostname = luaL_checkstring(L, 4);
+	struct hs_error err;
+	enum hs_code rc;
+
+	hs_rewind(&import->scratch, (struct hs_mark){0});
+	rc = hs_import_spare(store, &import->scratch, &import->import, ip, hostname, &err);
+	return push_done(L, rc, &err);
+}
 
 /* import_missing(store, import) -> hosts of the origin that no entry named */
 static int core_import_missing(lua_State *L)
@@ -1070,7 +1086,7 @@ static void push_snapshot(lua_State *L, const struct hs_snapshot *snapshot)
 /* snapshot_save(store, {name=, trigger=, content=}) -> snapshot */
 static int core_snapshot_save(lua_State *L)
 {
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	struct hs_arena *arena = push_box(L);
 	struct hs_snapshot snapshot = {0};
 	struct hs_error err;
@@ -1141,7 +1157,7 @@ static int store_delete_snapshot(lua_State *L)
 /* restore(store, position, dry_run, options) -> counters */
 static int core_restore(lua_State *L)
 {
-	struct hs_store *store = check_store(L, 1);
+	struct hs_store *store = check_store_and_clock(L, 1);
 	int64_t position = check_int(L, 2, "position");
 	bool dry_run = check_flag(L, 3, "dry_run");
 	struct hs_arena *arena = push_box(L);
@@ -1171,15 +1187,13 @@ static int core_backup(lua_State *L)
 	struct hs_store *store = check_store(L, 1);
 	struct hs_error err;
 
-	if (store->depth > 0)
-		return luaL_error(L, "a backup cannot be made within a transaction");
 	return push_done(L, hs_store_backup(store, check_text(L, 2, "path"), &err), &err);
 }
 
 /* now(store): the store's clock, in seconds */
 static int core_now(lua_State *L)
 {
-	push_time(L, check_store(L, 1)->now);
+	push_time(L, check_store_and_clock(L, 1)->now);
 	return 1;
 }
 
@@ -1282,16 +1296,7 @@ static int core_set_encoder(lua_State *L)
 /* depth(store): open transactions */
 static int core_depth(lua_State *L)
 {
-	struct lua_store *store = to_store(L, 1);
-
-	push_int(L, store->is_open ? store->store.depth : 0);
-	return 1;
-}
-
-/* is_readonly(store) */
-static int core_is_readonly(lua_State *L)
-{
-	lua_pushboolean(L, check_store(L, 1)->readonly);
+	push_int(L, check_store(L, 1)->depth);
 	return 1;
 }
 
@@ -1314,11 +1319,11 @@ static const luaL_Reg functions[] = {
 	{"log_counts", core_log_counts}, {"describe", core_describe}, {"history", core_history},
 	{"diff", core_diff}, {"verify", core_verify}, {"begin", core_begin}, {"finish", core_finish},
 	{"import_begin", core_import_begin}, {"import_decide", core_import_decide},
-	{"import_entry", core_import_entry}, {"import_missing", core_import_missing},
+	{"import_entry", core_import_entry}, {"import_spare", core_import_spare}, {"import_missing", core_import_missing},
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},
 	{"view_get", view_get}, {"view_find", view_find}, {"view_list", view_list},
 	{"view_lookup", view_lookup}, {"view_count", view_count},
-	{"now", core_now}, {"depth", core_depth}, {"is_readonly", core_is_readonly},
+	{"now", core_now}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
 	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},

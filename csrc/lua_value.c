@@ -83,18 +83,28 @@ bool check_flag(lua_State *L, int arg, const char *name)
 	return lua_toboolean(L, arg);
 }
 
+/* From the year 2255 on a number of Lua or JSON cannot hold each microsecond, but each second. */
+static int64_t whole_second_when_far(int64_t time)
+{
+	return time > INT64_C(1) << 53 ? time / 1000000 * 1000000 : time;
+}
+
 enum hs_code check_time(lua_State *L, int arg, const char *field, int64_t *time, struct hs_error *err)
 {
 	lua_Number seconds;
 
-	if (lua_type(L, arg) == LUA_TSTRING)
-		return hs_check_time(field, check_text(L, arg, field), time, err);
+	if (lua_type(L, arg) == LUA_TSTRING) {
+		enum hs_code rc = hs_check_time(field, check_text(L, arg, field), time, err);
+
+		*time = rc ? 0 : whole_second_when_far(*time);
+		return rc;
+	}
 	if (lua_type(L, arg) != LUA_TNUMBER)
 		raise(L, field, "a time (seconds since 1970 or ISO 8601)", arg);
 	seconds = lua_tonumber(L, arg);
 	if (!(seconds >= -62167219200.0 && seconds <= 253402300799.999999))
 		return hs_fail(err, HS_INVALID, field, "the time is not within the years 0 to 9999");
-	*time = (int64_t)(seconds * 1e6 + (seconds < 0 ? -0.5 : 0.5));
+	*time = whole_second_when_far((int64_t)(seconds * 1e6 + (seconds < 0 ? -0.5 : 0.5)));
 	return HS_OK;
 }
 

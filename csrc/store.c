@@ -137,6 +137,14 @@ enum hs_code hs_end(struct hs_store *store, enum hs_code rc, struct hs_error *er
 	return end_nested(store, rc, err);
 }
 
+enum hs_code hs_check_cause(const struct hs_cause *by, struct hs_error *err)
+{
+	if (by->reason && (strlen(by->reason) > 16 * 1024 || !hs_is_utf8(by->reason, strlen(by->reason))))
+		return hs_fail(err, HS_INVALID, "reason", "the reason must be UTF-8 of at most 16384 bytes: '%s'",
+			       hs_quote(by->reason).s);
+	return by->actor ? hs_check_label("actor", by->actor, err) : HS_OK;
+}
+
 /* -- opening ------------------------------------------------------------------------------------------------ */
 
 static enum hs_code schema_version(struct hs_store *store, int64_t *version, struct hs_error *err)

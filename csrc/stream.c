@@ -141,8 +141,8 @@ static enum hs_code check_append(const struct hs_append *append, struct hs_error
 	if (rc == HS_OK && strncmp(append->stream, "host-", 5) == 0)
 		return hs_fail(err, HS_INVALID, "stream", "'%s' is the stream of a host; use add, update and "
 			       "delete to write it", hs_quote(append->stream).s);
-	if (rc == HS_OK && append->by.actor)
-		rc = hs_check_label("actor", append->by.actor, err);
+	if (rc == HS_OK)
+		rc = hs_check_cause(&append->by, err);
 	for (int i = 0; rc == HS_OK && i < append->count; i++) {
 		const struct hs_new_event *event = &append->events[i];
 

@@ -2,7 +2,10 @@
 
 local core = require "hoststore.core"
 local file = require "hoststore.file"
+local options = require "hoststore.options"
 
+-- What the database says as text.
+local NUMBERS = options.set("page_size", "pages", "free_pages", "schema_version")
 local PRIVATE = 384 -- mode 0600, as of the database itself
 
 --- Whether the database can be read. `verify` is the thorough one.
@@ -31,6 +34,7 @@ function core.methods.stats(store)
     local stats, counts, snapshots, err
     stats, err = core.describe(store)
     if not stats then return nil, err end
+    for name, value in pairs(stats) do stats[name] = NUMBERS[name] and tonumber(value) or value end
     counts, err = core.log_counts(store)
     if not counts then return nil, err end
     snapshots, err = store:snapshots()
@@ -50,6 +54,7 @@ end
 ---@return true?, hoststore.Error?
 function core.methods.backup(store, path)
   if type(path) ~= "string" then error("backup needs a path, not " .. type(path), 2) end
+  if core.depth(store) > 0 then error("a backup cannot be made within a transaction", 2) end
   local copy, message, errno = core.sys.replace(path, PRIVATE)
   if not copy then return nil, file.failure(message, errno) end
   local done, err = core.backup(store, copy:temporary())

@@ -110,7 +110,7 @@ end
 local function explain(raised)
   local reason, number = require("hoststore.cli.output").write_failure(raised)
   if reason then
-    return number ~= EPIPE and { code = "full", message = "cannot write the answer: " .. reason } or nil
+    return number ~= EPIPE and require("hoststore.file").failure("cannot write the answer: " .. reason, number) or nil
   elseif type(raised) == "table" and raised.message then
     return raised
   end

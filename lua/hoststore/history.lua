@@ -59,10 +59,10 @@ function core.methods.history(store, id, given)
   return read(store, { stream = stream, by_version = true, from = from })
 end
 
-local log_keys = options.set("after", "limit", "actor", "since", "types", "stream")
+local log_keys = options.set("after", "limit", "actor", "since", "types", "stream", "descending")
 
---- The log in the order of positions, with what each event changed.
----@param given table?  after, limit: positions; actor; since: a time; types: array; stream
+--- The log in the order of positions, or the newest first, with what each event changed.
+---@param given table?  after, limit: positions; actor; since: a time; types: array; stream; descending: newest first
 ---@return hoststore.HistoryEntry[]?, hoststore.Error?
 function core.methods.log(store, given)
   given = options.check(given, log_keys, "the filter")
@@ -72,7 +72,7 @@ function core.methods.log(store, given)
     if not since then return nil, err end
   end
   return read(store, { after = given.after, limit = given.limit, actor = given.actor, since = since,
-    types = given.types, stream = given.stream })
+    types = given.types, stream = given.stream, backward = given.descending })
 end
 
 return read

@@ -42,12 +42,20 @@ local function note_failure(result, line, err)
   end
 end
 
--- What one record of the source comes to: an action, or nil and an error.
+-- What one record of the source comes to: an action, or nil and an error. A host whose record has a
+-- fault is in the source all the same: sync must not take it for missing.
 local function import_record(store, import, record, message)
   if not record then return nil, core.error { code = "invalid", message = message } end
-  local good, err = entry.check(record)
-  if not good then return nil, err end
-  return core.import_entry(store, import, record)
+  local action, done, err
+  action, err = entry.check(record)
+  if action then action, err = core.import_entry(store, import, record) end
+  if action or not entry.is_refusal(err) then return action, err end
+  if type(record.ip) == "string" and type(record.hostname) == "string" then
+    local failure
+    done, failure = core.import_spare(store, import, record.ip, record.hostname)
+    if not done then return nil, failure end
+  end
+  return nil, err
 end
 
 local function delete_missing(store, import, given, result)

@@ -14,7 +14,7 @@ local entry = require "hoststore.entry"
 local plan = {}
 plan.__index = plan
 
-local keys = options.set("entries", "origin", "mode")
+local keys = options.set("entries", "origin", "mode", "fields")
 local modes = options.set("skip", "replace", "merge", "strict", "sync")
 local all_fields = { aliases = true, comment = true, tags = true }
 
@@ -59,7 +59,7 @@ local function make(store, given)
   local import, err
   self.position, err = core.position(store)
   if not self.position then return nil, err end
-  import, err = core.import_begin(store, { mode = mode, origin = given.origin, fields = all_fields })
+  import, err = core.import_begin(store, { mode = mode, origin = given.origin, fields = given.fields or all_fields })
   if not import then return nil, err end
   local seen = {}
   for index, item in ipairs(given.entries) do
@@ -74,8 +74,9 @@ local function make(store, given)
   return self
 end
 
---- Computes what entries would change; nothing is written. Mode "sync" is the default.
----@param given { entries: table[], origin: string?, mode: string? }
+--- Computes what entries would change; nothing is written. Mode "sync" is the default. `fields` says which of
+-- aliases, comment and tags the source can carry (all): an entry without one of these clears it.
+---@param given { entries: table[], origin: string?, mode: string?, fields: table<string, boolean>? }
 ---@return hoststore.Plan?, hoststore.Error?
 function core.methods.plan(store, given)
   given = options.check(given, keys, "the options")

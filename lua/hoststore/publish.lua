@@ -3,7 +3,7 @@ local core = require "hoststore.core"
 local export = require "hoststore.export"
 local file = require "hoststore.file"
 
-local defaults = { format = "hosts", header = true }
+local defaults = { format = "hosts", header = false }
 
 local function check_options(options)
   for key in pairs(options) do

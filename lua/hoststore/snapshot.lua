@@ -1,6 +1,7 @@
 --- Snapshots: rendered hosts files by position, restore, retention.
 
 local core = require "hoststore.core"
+local file = require "hoststore.file"
 local options = require "hoststore.options"
 
 ---@class hoststore.Snapshot
@@ -26,7 +27,8 @@ local snapshot_keys = options.set("name", "trigger")
 ---@return hoststore.Snapshot?, hoststore.Error?
 function core.methods.snapshot(store, given)
   given = options.check(given, snapshot_keys, "the options")
-  return store:transaction(function()
+  -- Rendering iterates, and iterators raise.
+  return file.try(store.transaction, store, function()
     return core.snapshot_save(store, { name = given.name, trigger = given.trigger or "manual",
       content = render(store) })
   end)

@@ -104,7 +104,7 @@ function core.methods.stream(store, id)
   return setmetatable({ store = store, id = id }, stream)
 end
 
-local append_keys = options.set("expected", "actor", "metadata")
+local append_keys = options.set("expected", "actor", "reason", "metadata")
 
 --- Appends one event or several, all or none. `expected` is the version the stream must be at, "none"
 -- (it must not exist), "exists" or "any"; else the answer is a "conflict".
@@ -124,7 +124,7 @@ function stream:append(events, given)
   if #encoded == 0 then error("append needs an event or an array of events", 2) end
   local results
   results, err = core.append(self.store, { {
-    stream = self.id, expected = expected, events = encoded, actor = given.actor,
+    stream = self.id, expected = expected, events = encoded, actor = given.actor, reason = given.reason,
     metadata = given.metadata ~= nil and json.encode(given.metadata) or nil,
   } }, true)
   if not results then
@@ -225,7 +225,7 @@ function stream:fold(init, fn)
   return state, version
 end
 
-local operation_keys = options.set("stream", "events", "expected", "actor", "metadata")
+local operation_keys = options.set("stream", "events", "expected", "actor", "reason", "metadata")
 local batch_keys = options.set("atomic")
 
 --- Appends to several streams in one transaction. Atomic (the default): one refusal refuses all, and
@@ -250,7 +250,7 @@ function core.methods.append_batch(store, operations, given)
     end
     encoded[index] = {
       stream = operation.stream, events = events, expected = expected_version(operation.expected, 2),
-      actor = operation.actor,
+      actor = operation.actor, reason = operation.reason,
       metadata = operation.metadata ~= nil and json.encode(operation.metadata) or nil,
     }
   end

@@ -108,6 +108,7 @@ local function resolve(store, when)
     error("a moment is a time, { position = n } or { snapshot = id }, not " .. type(when), 4)
   end
   options.check(when, moment_keys, "the moment")
+  if when.snapshot ~= nil and when.position ~= nil then error("a moment has a position or a snapshot, not both", 4) end
   if when.snapshot ~= nil then
     local snapshot
     snapshot, err = store:get_snapshot(when.snapshot)

@@ -100,8 +100,8 @@ for _, backend in ipairs(require "spec.support.backends") do
           '{"ip":"10.0.0.4","hostname":"d","colour":"red"}', "[]", "not json", '{"ip":"10.0.0.5"}', "null",
           '{"ip":"10.0.0.6","hostname":"e","enabled":null}', '{"ip":"10.0.0.7","hostname":"f","comment":null}',
         }, "\n"), { format = "ndjson" }))
-        assert.equal(2, result.created)
-        assert.same({ 2, 3, 4, 5, 6, 7, 8, 9 }, expect.pluck(result.errors, "line"))
+        assert.equal(3, result.created)
+        assert.same({ 2, 3, 4, 5, 6, 7, 8 }, expect.pluck(result.errors, "line"))
       end)
 
       it("of a JSON text that is cut short writes nothing", function()

@@ -22,7 +22,8 @@ describe("text for a terminal", function()
   end)
 
   it("shows characters that turn or hide what stands around them", function()
-    assert.equal("a\\u{202e}b\\u{200b}\\u{2066}\\u{feff}", text.visible "a\226\128\174b\226\128\139\226\129\166\239\187\191")
+    assert.equal("a\\u{202e}b\\u{200b}\\u{2066}\\u{feff}",
+      text.visible "a\226\128\174b\226\128\139\226\129\166\239\187\191")
   end)
 
   it("shows bytes that are no UTF-8: overlong, surrogate, cut off, out of range", function()
@@ -45,9 +46,10 @@ describe("a table", function()
   local stdout
 
   local function print_rows(rows, options)
+    options = options or {}
     stdout = writer()
-    local out = Output.new({ stdout = stdout, terminal = options and options.terminal or false }, options and options.json)
-    out.ndjson = options and options.ndjson
+    local out = Output.new({ stdout = stdout, terminal = options.terminal or false }, options.json)
+    out.ndjson = options.ndjson
     return out:array(rows, {
       columns = { "NAME", "NOTE", "X" },
       cells = function(row) return { row[1], row[2], row[3] } end,

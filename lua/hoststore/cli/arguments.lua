@@ -19,7 +19,7 @@ local function stop(what)
   error(setmetatable(what, Stop), 0)
 end
 
-local full_names = {}
+local full_names = setmetatable({}, { __mode = "k" })
 
 local function with_help(parser, full_name)
   full_names[parser] = full_name

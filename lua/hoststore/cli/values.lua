@@ -92,9 +92,9 @@ end
 
 --- A moment as store:at and store:diff take it: a position, a snapshot or a time.
 function values.moment(word)
-  local position = word:match "^%d+$"
-  if position then
-    return { position = tonumber(position) }
+  if word:find "^%d+$" then
+    local position, message = values.whole(word)
+    return position and { position = position }, message
   elseif is_ulid(word) then
     return { snapshot = word }
   end
