@@ -43,16 +43,25 @@ void hs_parameter(struct hs_composed *composed, const char *sql, struct hs_value
 
 /* -- statements --------------------------------------------------------------------------------------- */
 
+/* A database may end the transaction when a statement fails (a full disk): what follows must not
+ * pass for the rest of it. */
+static enum hs_code notice(struct hs_store *store, enum hs_code rc)
+{
+	if (rc && store->depth > 0 && !store->driver->in_transaction(store->db))
+		store->broken = true;
+	return rc;
+}
+
 enum hs_code hs_run(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 		    int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
-	return store->driver->run(store->db, statement, values, count, row, context, err);
+	return notice(store, store->driver->run(store->db, statement, values, count, row, context, err));
 }
 
 enum hs_code hs_query(struct hs_store *store, const char *sql, const struct hs_value *values,
 		      int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
-	return store->driver->query(store->db, sql, values, count, row, context, err);
+	return notice(store, store->driver->query(store->db, sql, values, count, row, context, err));
 }
 
 static enum hs_code take_int(void *context, const struct hs_value *row, int columns,
@@ -123,7 +132,7 @@ static enum hs_code end_nested(struct hs_store *store, enum hs_code rc, struct h
 	if (rc == HS_OK)
 		return HS_OK;
 	/* What failed here is reported as it is; that the undo failed too shows at the outer end. */
-	if (!store->driver->in_transaction(store->db) ||
+	if (store->broken ||
 	    hs_run(store, HS_SQL_SAVEPOINT_ROLLBACK, NULL, 0, NULL, NULL, &ignored) ||
 	    hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, &ignored))
 		store->broken = true;

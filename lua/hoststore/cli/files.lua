@@ -51,7 +51,8 @@ function files.import(store, options, out)
   return result.failed > 0 and 1 or 0
 end
 
--- The entries of a file, the line each begins in, and what could not be read.
+-- The entries of a file with the line each begins in, the fields such a file carries, and what could
+-- not be read.
 local function read_entries(options, out)
   local formats, Lines = require "hoststore.format", require "hoststore.lines"
   local format, err = formats.get(options.format or formats.guess(options.file))
@@ -63,16 +64,16 @@ local function read_entries(options, out)
   if not lines then
     return nil, err
   end
-  local entries, line_numbers, errors = {}, {}, {}
-  for line, entry, message in format.read(lines, { fields = format.fields }) do
+  local found = { entries = {}, lines = {}, errors = {}, fields = format.fields }
+  for line, entry, message in format.read(lines, found) do
     if entry then
-      entries[#entries + 1], line_numbers[#line_numbers + 1] = entry, line
+      found.entries[#found.entries + 1], found.lines[#found.lines + 1] = entry, line
     else
-      errors[#errors + 1] = { line = line, message = message }
+      found.errors[#found.errors + 1] = { line = line, message = message }
     end
   end
   lines:close()
-  return entries, line_numbers, errors
+  return found
 end
 
 local function plan_json(plan, errors)
@@ -86,17 +87,20 @@ local function plan_json(plan, errors)
 end
 
 function files.plan(store, options, out)
-  local entries, line_numbers, errors = read_entries(options, out)
-  if not entries then
-    return nil, line_numbers
-  end
-  local plan, err = store:plan { entries = entries, origin = options.origin, mode = options.mode or "skip" }
-  if not plan then
-    err.line = line_numbers[err.index]
+  local found, plan, err
+  found, err = read_entries(options, out)
+  if not found then
     return nil, err
   end
+  plan, err = store:plan { entries = found.entries, fields = found.fields, origin = options.origin,
+    mode = options.mode or "skip" }
+  if not plan then
+    err.line = found.lines[err.index]
+    return nil, err
+  end
+  local errors = found.errors
   for _, invalid in ipairs(plan.invalid) do
-    errors[#errors + 1] = { line = line_numbers[invalid.index], message = invalid.message }
+    errors[#errors + 1] = { line = found.lines[invalid.index], message = invalid.message }
   end
   if out.json then
     out:value(plan_json(plan, errors))

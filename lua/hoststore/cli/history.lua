@@ -9,7 +9,6 @@ local history = {}
 -- As many changes as `log` shows unless told otherwise.
 
 local NEWEST = 50
-local PAGE = 500
 
 local function change_words(entry)
   if not entry.host then
@@ -48,31 +47,15 @@ local function end_of_log(store)
   return view and view.position, err
 end
 
-local function last_of(count, list, more)
-  local last = {}
-  for i = math.max(#list + #more - count, 0) + 1, #list + #more do
-    last[#last + 1] = list[i] or more[i - #list]
+local function reversed(list)
+  local turned = {}
+  for i = #list, 1, -1 do
+    turned[#turned + 1] = list[i]
   end
-  return last
+  return turned
 end
 
--- The newest entries: the store reads from the oldest, so all but the last are let go.
-local function newest(store, filter, limit)
-  local kept = {}
-  filter.limit = PAGE
-  while true do
-    local page, err = store:log(filter)
-    if not page then
-      return nil, err
-    end
-    kept = last_of(limit, kept, page)
-    if #page < PAGE then
-      return kept
-    end
-    filter.after = page[#page].position
-  end
-end
-
+-- The newest entries, the oldest of them first; behind a position, those that follow it.
 local function read_log(store, options)
   local limit = options.limit or NEWEST
   local filter = {
@@ -81,17 +64,12 @@ local function read_log(store, options)
     types = #options.types > 0 and options.types or nil,
     stream = options.stream,
   }
-  if options.after then
-    filter.after, filter.limit = options.after, limit
-    return store:log(filter)
-  elseif next(filter) == nil then
-    local last, err = end_of_log(store)
-    if not last then
-      return nil, err
-    end
-    filter.after = math.max(last - limit, 0)
+  filter.limit, filter.after, filter.descending = limit, options.after, options.after == nil
+  local entries, err = store:log(filter)
+  if not entries then
+    return nil, err
   end
-  return newest(store, filter, limit)
+  return filter.descending and reversed(entries) or entries
 end
 
 function history.log(store, options, out)
