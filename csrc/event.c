@@ -203,7 +203,7 @@ static bool take_list(struct hs_arena *arena, const cJSON *object, const char *n
 	if (array && !cJSON_IsArray(array))
 		return false;
 	cJSON_ArrayForEach(item, array) {
-		if (!cJSON_IsString(item))
+		if (!cJSON_IsString(item) || !*item->valuestring || strchr(item->valuestring, *separator))
 			return false;
 		if (joined.n)
 			hs_text_add(&joined, separator);

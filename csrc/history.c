@@ -101,33 +101,17 @@ enum hs_code hs_changes_write(struct hs_store *store, struct hs_arena *arena,
 
 /* -- history ------------------------------------------------------------------------------------------------- */
 
-struct event_sink {
-	struct hs_arena *arena;
-	struct hs_event *event;
-	bool found;
-};
-
-static enum hs_code take_event(void *context, const struct hs_value *row, int columns,
-			       struct hs_error *err)
-{
-	struct event_sink *sink = context;
-
-	(void)columns;
-	sink->found = true;
-	return hs_event_from_row(sink->arena, row, sink->event, err);
-}
-
 /* The host as the event before EVENT left it. */
 static enum hs_code host_before(struct hs_store *store, struct hs_arena *arena, const struct hs_event *event,
 				struct hs_host *host, struct hs_error *err)
 {
 	struct hs_event previous;
-	struct event_sink sink = {arena, &previous, false};
-	enum hs_code rc = hs_run(store, HS_SQL_EVENT_BY_VERSION, (struct hs_value[]){
+	bool found;
+	enum hs_code rc = hs_event_get(store, arena, HS_SQL_EVENT_BY_VERSION, (struct hs_value[]){
 		hs_text_value(store->tenant), hs_text_value(event->stream), hs_int(event->version - 1)}, 3,
-		take_event, &sink, err);
+		&previous, &found, err);
 
-	if (rc == HS_OK && !sink.found)
+	if (rc == HS_OK && !found)
 		return hs_fail(err, HS_PRUNED, NULL, "what '%s' was before version %lld is no longer in the log",
 			       hs_quote(event->stream).s, (long long)event->version);
 	return rc ? rc : hs_host_decode(arena, &previous, host, err);
@@ -258,14 +242,14 @@ static enum hs_code undo_event(struct hs_store *store, struct hs_arena *arena, i
 			       const struct hs_cause *by, struct hs_error *err)
 {
 	struct hs_event event;
-	struct event_sink sink = {arena, &event, false};
 	struct hs_host *before = NULL, *after = NULL;
-	enum hs_code rc = hs_run(store, HS_SQL_EVENT_BY_POSITION, (struct hs_value[]){
-		hs_text_value(store->tenant), hs_int(position)}, 2, take_event, &sink, err);
+	bool found;
+	enum hs_code rc = hs_event_get(store, arena, HS_SQL_EVENT_BY_POSITION, (struct hs_value[]){
+		hs_text_value(store->tenant), hs_int(position)}, 2, &event, &found, err);
 
 	if (rc)
 		return rc;
-	if (!sink.found)
+	if (!found)
 		return hs_fail(err, HS_NOT_FOUND, "position", "there is no event at position %lld",
 			       (long long)position);
 	if (!hs_event_is_host(&event))

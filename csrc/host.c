@@ -432,45 +432,30 @@ struct hs_host hs_host_blank(void)
 		.expires_at = HS_TIME_UNSET, .origin = "admin"};
 }
 
-struct event_sink {
-	struct hs_arena *arena;
-	struct hs_event event;
-	bool found;
-};
-
-static enum hs_code take_event(void *context, const struct hs_value *row, int columns,
-			       struct hs_error *err)
-{
-	struct event_sink *sink = context;
-
-	(void)columns;
-	sink->found = true;
-	return hs_event_from_row(sink->arena, row, &sink->event, err);
-}
-
 /* An add with an event id that is known: the same host again is the answer of the first time. */
 static enum hs_code replay_add(struct hs_store *store, struct hs_arena *arena, const char *event_id,
 			       struct hs_host *host, bool *replayed, struct hs_error *err)
 {
-	struct event_sink sink = {.arena = arena};
+	struct hs_event event;
 	struct hs_host known;
+	bool found;
 	enum hs_code rc;
 
 	if (!hs_is_ulid(event_id))
 		return hs_fail(err, HS_INVALID, "event_id", "'%s' is not a ULID (26 digits and upper-case "
 			       "letters)", hs_quote(event_id).s);
-	rc = hs_run(store, HS_SQL_EVENT_BY_ID, (struct hs_value[]){hs_text_value(store->tenant),
-		hs_text_value(event_id)}, 2, take_event, &sink, err);
-	if (rc || !sink.found)
+	rc = hs_event_get(store, arena, HS_SQL_EVENT_BY_ID, (struct hs_value[]){hs_text_value(store->tenant),
+		hs_text_value(event_id)}, 2, &event, &found, err);
+	if (rc || !found)
 		return rc;
-	*replayed = hs_event_is_host(&sink.event) && strcmp(sink.event.type, "HostCreated") == 0;
+	*replayed = hs_event_is_host(&event) && strcmp(event.type, "HostCreated") == 0;
 	if (*replayed)
-		rc = hs_host_decode(arena, &sink.event, &known, err);
+		rc = hs_host_decode(arena, &event, &known, err);
 	for (enum hs_field field = 0; rc == HS_OK && field < HS_FIELDS; field++)
 		*replayed = *replayed && hs_field_equal(host, &known, field);
 	if (rc == HS_OK && !*replayed)
 		rc = hs_fail(err, HS_ID_REUSE, "event_id", "event id '%s' is used by another event of stream "
-			     "'%s'", event_id, hs_quote(sink.event.stream).s);
+			     "'%s'", event_id, hs_quote(event.stream).s);
 	if (rc == HS_OK)
 		*host = known;
 	return rc;
@@ -584,18 +569,19 @@ static enum hs_code fail_not_found(struct hs_error *err, const char *id)
 static enum hs_code get_then(struct hs_store *store, struct hs_arena *arena, struct hs_moment at,
 			     const char *id, struct hs_host *host, struct hs_error *err)
 {
-	struct event_sink sink = {.arena = arena};
 	char stream[5 + HS_ULID_SIZE] = "host-";
+	struct hs_event event;
+	bool found;
 	enum hs_code rc;
 
 	strncat(stream, id, HS_ULID_SIZE - 1);
-	rc = hs_run(store, HS_SQL_HOST_AT, (struct hs_value[]){hs_text_value(store->tenant),
-		hs_text_value(stream), hs_int(at.position), hs_int(at.time)}, 4, take_event, &sink, err);
+	rc = hs_event_get(store, arena, HS_SQL_HOST_AT, (struct hs_value[]){hs_text_value(store->tenant),
+		hs_text_value(stream), hs_int(at.position), hs_int(at.time)}, 4, &event, &found, err);
 	if (rc)
 		return rc;
-	if (!sink.found || hs_event_is_deletion(&sink.event))
+	if (!found || hs_event_is_deletion(&event))
 		return fail_not_found(err, id);
-	return hs_host_decode(arena, &sink.event, host, err);
+	return hs_host_decode(arena, &event, host, err);
 }
 
 enum hs_code hs_host_get(struct hs_store *store, struct hs_arena *arena, struct hs_moment at,

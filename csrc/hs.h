@@ -280,6 +280,10 @@ struct hs_events {
 enum hs_code hs_events_read(struct hs_store *store, struct hs_arena *arena,
 			    const struct hs_event_query *query, struct hs_events *events,
 			    struct hs_error *err);
+/* The one event a named statement finds; *FOUND is false when it finds none. */
+enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
+			  const struct hs_value *values, int count, struct hs_event *event, bool *found,
+			  struct hs_error *err);
 enum hs_code hs_stream_version(struct hs_store *store, const char *stream, int64_t *version,
 			       struct hs_error *err);
 enum hs_code hs_log_position(struct hs_store *store, int64_t *position, struct hs_error *err);

@@ -106,6 +106,20 @@ enum hs_code hs_events_read(struct hs_store *store, struct hs_arena *arena,
 	return hs_query(store, c.sql.s, c.values, c.count, take_event, &sink, err);
 }
 
+enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
+			  const struct hs_value *values, int count, struct hs_event *event, bool *found,
+			  struct hs_error *err)
+{
+	struct hs_events events = {0};
+	struct event_sink sink = {arena, &events};
+	enum hs_code rc = hs_run(store, statement, values, count, take_event, &sink, err);
+
+	*found = rc == HS_OK && events.count > 0;
+	if (*found)
+		*event = events.items[0];
+	return rc;
+}
+
 /* -- writing ---------------------------------------------------------------------------------------------------- */
 
 enum hs_code hs_event_write(struct hs_store *store, struct hs_event *event, struct hs_error *err)
@@ -157,15 +171,6 @@ static enum hs_code check_append(const struct hs_append *append, struct hs_error
 	return rc;
 }
 
-static enum hs_code event_by_id(struct hs_store *store, struct hs_arena *arena, const char *id,
-				struct hs_events *found, struct hs_error *err)
-{
-	struct hs_value values[] = {hs_text_value(store->tenant), hs_text_value(id)};
-	struct event_sink sink = {arena, found};
-
-	return hs_run(store, HS_SQL_EVENT_BY_ID, values, 2, take_event, &sink, err);
-}
-
 static bool same_text(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);
@@ -184,14 +189,16 @@ static enum hs_code check_replay(struct hs_store *store, struct hs_arena *arena,
 				 struct hs_error *err)
 {
 	struct hs_events known = {0};
+	struct event_sink sink = {arena, &known};
 
 	for (int i = 0; i < append->count; i++) {
-		if (append->events[i].id) {
-			enum hs_code rc = event_by_id(store, arena, append->events[i].id, &known, err);
+		struct hs_value values[] = {hs_text_value(store->tenant), hs_text_value(append->events[i].id)};
+		enum hs_code rc = HS_OK;
 
-			if (rc)
-				return rc;
-		}
+		if (append->events[i].id)
+			rc = hs_run(store, HS_SQL_EVENT_BY_ID, values, 2, take_event, &sink, err);
+		if (rc)
+			return rc;
 	}
 	if (known.count == 0)
 		return HS_OK;

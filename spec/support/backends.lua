@@ -61,14 +61,14 @@ local function is_leftover(path)
 end
 
 local function check_leftovers(problems)
-  local connections, transactions = faulty.connections()
+  local _, transactions = faulty.connections()
   if transactions > 0 then
     problems[#problems + 1] = transactions .. " transactions are open"
   end
   for _, store in ipairs(handles) do
     store:close()
   end
-  connections = connections and faulty.connections()
+  local connections = faulty.connections()
   if connections > 0 then
     problems[#problems + 1] = connections .. " connections are open after close"
   end

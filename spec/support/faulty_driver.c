@@ -185,7 +185,7 @@ static int off(lua_State *L)
 /* calls() -> how many calls were made since fail_at. */
 static int count_calls(lua_State *L)
 {
-	lua_pushnumber(L, (lua_Number)calls);
+	lua_pushinteger(L, (lua_Integer)calls);
 	return 1;
 }
 
@@ -208,8 +208,8 @@ static int count_connections(lua_State *L)
 		if (real->in_transaction(open_dbs[i]))
 			transactions++;
 	}
-	lua_pushnumber(L, connections);
-	lua_pushnumber(L, transactions);
+	lua_pushinteger(L, connections);
+	lua_pushinteger(L, transactions);
 	return 2;
 }
 

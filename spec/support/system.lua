@@ -10,7 +10,7 @@ end
 
 --- Runs a shell command. Returns what it wrote, stderr too, and its exit status.
 function system.run(command)
-  local pipe = assert(io.popen("exec 2>&1; (" .. command .. "); echo; echo $?"))
+  local pipe = assert(io.popen("exec 2>&1; (" .. command .. "); status=$?; echo; echo $status"))
   local output = pipe:read("*a")
   pipe:close()
   local text, status = output:match("^(.*)\n(%d+)\n$")
@@ -84,6 +84,15 @@ end
 --- Runs SQL in the sqlite3 shell. Returns what it printed and the exit status.
 function system.sqlite(path, sql)
   return system.run("sqlite3 -batch " .. system.quote(path) .. " " .. system.quote(sql))
+end
+
+--- A command that gives what follows it a mount table of its own, nil where nobody may have one.
+function system.namespace()
+  for _, command in ipairs { "unshare -m ", "unshare -rm " } do
+    if select(2, system.run(command .. "mount -t tmpfs none /mnt")) == 0 then
+      return command
+    end
+  end
 end
 
 return system

@@ -1,15 +1,7 @@
 local system = require "spec.support.system"
 
--- A file system of its own needs a mount; the limit of pages is always there.
-local function namespace()
-  for _, command in ipairs { "unshare -m", "unshare -rm" } do
-    if select(2, system.run(command .. " sh -c 'mount -t tmpfs -o size=300k none /mnt'")) == 0 then
-      return command
-    end
-  end
-end
-
-local unshare = namespace()
+-- A file system of its own takes a mount; the limit of pages is always there.
+local unshare = system.namespace()
 
 describe("a full disk", function()
   local directory
@@ -43,7 +35,7 @@ with room again it goes on: true
 
     if unshare then
       it("of its own gives full, loses nothing, and reads go on (journal " .. journal .. ")", function()
-        check((system.run(unshare .. " sh -c " .. system.quote("mount -t tmpfs -o size=300k none " ..
+        check((system.run(unshare .. "sh -c " .. system.quote("mount -t tmpfs -o size=300k none " ..
           system.quote(directory) .. " && exec " .. system.lua("spec/support/full_disk.lua", directory, journal, "disk")))))
       end)
     end
