@@ -96,6 +96,14 @@ bool hs_field_equal(const struct hs_host *a, const struct hs_host *b, enum hs_fi
 	return a->expires_at == b->expires_at;
 }
 
+bool hs_fields_equal(const struct hs_host *a, const struct hs_host *b)
+{
+	for (enum hs_field field = 0; field < HS_FIELDS; field++)
+		if (!hs_field_equal(a, b, field))
+			return false;
+	return true;
+}
+
 void hs_field_copy(struct hs_host *to, const struct hs_host *from, enum hs_field field)
 {
 	const char **text = text_field(to, field);

@@ -49,10 +49,7 @@ enum hs_code hs_hosts_at(struct hs_store *store, struct hs_arena *arena, struct 
 
 static bool same_host(const struct hs_host *a, const struct hs_host *b)
 {
-	for (enum hs_field field = 0; field < HS_FIELDS; field++)
-		if (!hs_field_equal(a, b, field))
-			return false;
-	return a->created_at == b->created_at;
+	return hs_fields_equal(a, b) && a->created_at == b->created_at;
 }
 
 enum hs_code hs_hosts_diff(struct hs_arena *arena, const struct hs_hosts *a, const struct hs_hosts *b,

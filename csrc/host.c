@@ -451,8 +451,7 @@ static enum hs_code replay_add(struct hs_store *store, struct hs_arena *arena, c
 	*replayed = hs_event_is_host(&event) && strcmp(event.type, "HostCreated") == 0;
 	if (*replayed)
 		rc = hs_host_decode(arena, &event, &known, err);
-	for (enum hs_field field = 0; rc == HS_OK && field < HS_FIELDS; field++)
-		*replayed = *replayed && hs_field_equal(host, &known, field);
+	*replayed = *replayed && rc == HS_OK && hs_fields_equal(host, &known);
 	if (rc == HS_OK && !*replayed)
 		rc = hs_fail(err, HS_ID_REUSE, "event_id", "event id '%s' is used by another event of stream "
 			     "'%s'", event_id, hs_quote(event.stream).s);

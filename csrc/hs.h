@@ -153,6 +153,7 @@ enum hs_field {
 
 const char *hs_field_name(enum hs_field field);
 bool hs_field_equal(const struct hs_host *a, const struct hs_host *b, enum hs_field field);
+bool hs_fields_equal(const struct hs_host *a, const struct hs_host *b);
 void hs_field_copy(struct hs_host *to, const struct hs_host *from, enum hs_field field);
 /* The event type that says FIELD changed, and the field a type is about (HS_FIELDS: none). */
 const char *hs_field_event(enum hs_field field);

@@ -101,14 +101,6 @@ static void replace(const struct hs_import *import, const struct hs_host_input *
 			hs_field_copy(host, source, field);
 }
 
-static bool same_fields(const struct hs_host *a, const struct hs_host *b)
-{
-	for (enum hs_field field = 0; field < HS_FIELDS; field++)
-		if (!hs_field_equal(a, b, field))
-			return false;
-	return true;
-}
-
 static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
 				    const struct hs_host_input *entry, enum hs_action *action,
 				    struct hs_change *change, struct hs_error *err)
@@ -132,7 +124,7 @@ static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *are
 		rc = merge(store, arena, &source, change->after, err);
 	else
 		replace(import, entry, &source, change->after);
-	*action = same_fields(change->before, change->after) ? HS_UNCHANGED : HS_UPDATE;
+	*action = hs_fields_equal(change->before, change->after) ? HS_UNCHANGED : HS_UPDATE;
 	return rc;
 }
 
