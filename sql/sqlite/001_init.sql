@@ -126,7 +126,7 @@ WHERE newest = 1 AND type <> 'HostDeleted';
 -- deletion change the host as a whole: field is NULL.
 CREATE VIEW host_entries_history AS
 SELECT
-	tenant, position, stream, host, version, type, field,
+	tenant, position, stream, host, hostname, version, type, field,
 	CASE field WHEN 'ip' THEN LAG(ip) OVER one
 		WHEN 'hostname' THEN LAG(hostname) OVER one
 		WHEN 'aliases' THEN LAG(aliases) OVER one
