@@ -456,9 +456,10 @@ static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct
 		code = check_exists(how, err);
 	if (code == HS_OK)
 		code = open_file(db, how->location, how->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err);
-	if (code == HS_OK && how->readonly && pragma(db, "PRAGMA schema_version", answer, err) == HS_CONNECTION)
-		code = open_immutable(db, how, err);
-	return code;
+	if (code || !how->readonly)
+		return code;
+	code = pragma(db, "PRAGMA schema_version", answer, err);
+	return code == HS_CONNECTION || code == HS_READONLY ? open_immutable(db, how, err) : code;
 }
 
 /* -- the journal ---------------------------------------------------------------------------------------------------- */
@@ -565,7 +566,7 @@ static enum hs_code identify(struct hs_db *db, const struct hs_open *how, bool *
 		code = pragma(db, "PRAGMA application_id", application, err);
 	if (code)
 		return code;
-	*fresh = strcmp(schema, "0") == 0;
+	*fresh = strcmp(schema, "0") == 0 && strcmp(application, "0") == 0;
 	if (!*fresh && atoi(application) != APPLICATION_ID)
 		return fail(err, HS_MIGRATION, "'%s' is an SQLite database of another program", how->location);
 	return HS_OK;

@@ -102,6 +102,26 @@ static enum hs_code take_partition(void *context, const struct hs_value *row, in
 		      "otherwise", hs_quote(stream).s, partition);
 }
 
+static enum hs_code take_invalid_body(void *context, const struct hs_value *row, int columns,
+				      struct hs_error *err)
+{
+	(void)columns;
+	return report(context, err, "body", row[1].s, row[0].i, "the event at position %lld of stream '%s' is not JSON",
+		      (long long)row[0].i, hs_quote(row[1].s).s);
+}
+
+static enum hs_code take_key(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	struct hs_ip ip;
+
+	(void)columns;
+	if (hs_check_ip(row[2].s, &ip, err) == HS_OK && strcmp(ip.key, row[3].s) == 0 &&
+	    strcmp(ip.text, row[2].s) == 0)
+		return HS_OK;
+	return report(context, err, "read_model", NULL, row[1].i, "host %s: the sorting key '%s' is not that of '%s'",
+		      hs_quote(row[0].s).s, hs_quote(row[3].s).s, hs_quote(row[2].s).s);
+}
+
 /* -- each host event follows from the one before ----------------------------------------------------------- */
 
 static enum hs_code check_step(struct check *check, const struct hs_event *event,
@@ -141,11 +161,8 @@ static enum hs_code take_step(void *context, const struct hs_value *row, int col
 	if (rc == HS_OK)
 		rc = hs_host_decode(scratch, &event, &host, err);
 	if (rc == HS_CORRUPT) {
-		char message[sizeof err->message];
-
 		check->has_last = false;
-		memcpy(message, err->message, sizeof message);
-		return report(check, err, "body", row[1].s, row[0].i, "%s", message);
+		return report(check, err, "body", row[1].s, row[0].i, "%s", err->message);
 	}
 	if (rc)
 		return rc;
@@ -300,7 +317,8 @@ static enum hs_code check_all(struct check *check, struct hs_error *err)
 	} walks[] = {
 		{HS_SQL_DATABASE_CHECK, 0, take_fault}, {HS_SQL_LOG_COUNTS, 1, take_counts},
 		{HS_SQL_POSITION_GAPS, 1, take_position_gap}, {HS_SQL_STREAM_HEALTH, 1, take_health},
-		{HS_SQL_STREAM_PARTITIONS, 1, take_partition}, {HS_SQL_HOST_STEPS, 1, take_step},
+		{HS_SQL_STREAM_PARTITIONS, 1, take_partition}, {HS_SQL_INVALID_BODIES, 1, take_invalid_body},
+		{HS_SQL_HOST_STEPS, 1, take_step}, {HS_SQL_HOST_KEYS, 1, take_key},
 	};
 	struct hs_value values[] = {hs_text_value(check->store->tenant)};
 	struct hs_hosts now = {0};

@@ -97,6 +97,16 @@ WHERE tenant = $1
 GROUP BY stream
 ORDER BY stream;
 
+-- name: invalid_bodies      $1 tenant
+-- Per backend: position and stream of each event whose metadata is not JSON, or whose data is not
+-- and no host's.
+
+-- name: host_keys           $1 tenant
+SELECT id, position, ip, ip_key
+FROM hosts
+WHERE tenant = $1
+ORDER BY id;
+
 -- name: host_steps          $1 tenant
 -- Every host event, stream by stream in the order of versions.
 SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at

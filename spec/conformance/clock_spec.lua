@@ -28,7 +28,8 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     it("that stands still or goes back still gives ids that strictly increase", function()
       local last = ""
-      for _, seconds in ipairs { 1700000000, 1700000000, 1700000000.001, 0, 1600000000, 1700000000.002, 4102444800, 5 } do
+      for _, seconds in ipairs { 1700000000, 1700000000, 1700000000.001, 0, 1600000000, 1700000000.002, 4102444800,
+        5 } do
         time = seconds
         local result = assert(store:stream("s"):append { { type = "A" }, { type = "B" }, { type = "C" } })
         for _, id in ipairs(result.ids) do
@@ -152,7 +153,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       end)
 
       it("of a database that is not there makes none", function()
-        expect.failure("not_found", require("hoststore").open("sqlite://" .. backend.directory() .. "/no.db", { readonly = true }))
+        expect.failure("not_found", require("hoststore").open("sqlite://" .. backend.directory() .. "/no.db",
+          { readonly = true }))
         assert.is_nil(io.open(backend.directory() .. "/no.db"))
       end)
     end)

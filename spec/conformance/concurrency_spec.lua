@@ -18,8 +18,9 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.equal(0, status)
         local pipes = {}
         for i, job in ipairs(jobs) do
-          pipes[i] = assert(io.popen("exec timeout 120 " .. system.lua(WRITER, backend.url, job[1], job[2], job[3], gate) ..
-            " >" .. system.quote(directory .. "/output" .. i) .. " 2>&1", "w"))
+          local writer = system.lua(WRITER, backend.url, job[1], job[2], job[3], gate)
+          local output = system.quote(directory .. "/output" .. i)
+          pipes[i] = system.popen("exec timeout 120 " .. writer .. " >" .. output .. " 2>&1", "w")
         end
         local ready = assert(io.open(gate, "r"))
         for _ = 1, #jobs do
@@ -66,7 +67,8 @@ for _, backend in ipairs(require "spec.support.backends") do
             assert.is_truthy(store:get(id))
           end
         end
-        assert.same({ 400, 200, 200 }, { store:count(), store:count { tags = { "a" } }, store:count { tags = { "b" } } })
+        assert.same({ 400, 200, 200 }, { store:count(), store:count { tags = { "a" } },
+          store:count { tags = { "b" } } })
       end)
 
       it("append to one stream, whose versions have no gap and no order but one", function()
@@ -106,7 +108,8 @@ for _, backend in ipairs(require "spec.support.backends") do
           os.remove(backend.url:match("^sqlite://(.*)$"))
           local pipes = {}
           for k, name in ipairs { "a", "b" } do
-            pipes[k] = assert(io.popen("exec timeout 60 " .. system.lua(WRITER, backend.url, "adds", name, 1) .. " 2>&1"))
+            local writer = system.lua(WRITER, backend.url, "adds", name, 1)
+            pipes[k] = system.popen("exec timeout 60 " .. writer .. " 2>&1")
           end
           for _, pipe in ipairs(pipes) do
             assert.matches("done\n$", pipe:read("*a"))
@@ -123,7 +126,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         local acknowledged = {}
         for round = 1, 6 do
           local name = string.char(96 + round)
-          local pipe = assert(io.popen("echo $$; exec " .. system.lua(WRITER, backend.url, "adds", name, 0)))
+          local pipe = system.popen("echo $$; exec " .. system.lua(WRITER, backend.url, "adds", name, 0))
           local pid = pipe:read("*l")
           for _ = 1, round * 7 do
             acknowledged[#acknowledged + 1] = assert(pipe:read("*l"))

@@ -8,7 +8,8 @@ for _, backend in ipairs(require "spec.support.backends") do
     before_each(function()
       time = 1000
       store = backend.open { clock = function() return time end }
-      assert(store:add { ip = "10.0.0.10", hostname = "nas.lan", aliases = { "store", "backup" }, comment = "In the cellar",
+      assert(store:add { ip = "10.0.0.10", hostname = "nas.lan", aliases = { "store", "backup" },
+        comment = "In the cellar",
         tags = { "server", "disk" } })
       assert(store:add { ip = "2001:db8::1", hostname = "gw", tags = { "v6" } })
       assert(store:add { ip = "10.0.0.9", hostname = "plain" })
@@ -19,7 +20,8 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     it("to hosts gives a line for each host that is enabled and has not expired, by address", function()
       assert.equal("10.0.0.2\texpires\t# soon\n10.0.0.9\tplain\n" ..
-        "10.0.0.10\tnas.lan store backup\t# In the cellar [disk, server]\n2001:db8::1\tgw\t# [v6]\n", store:export "hosts")
+        "10.0.0.10\tnas.lan store backup\t# In the cellar [disk, server]\n2001:db8::1\tgw\t# [v6]\n",
+          store:export "hosts")
       time = 1500
       assert.equal("10.0.0.9\tplain\n10.0.0.10\tnas.lan store backup\t# In the cellar [disk, server]\n" ..
         "2001:db8::1\tgw\t# [v6]\n", store:export "hosts")
@@ -68,7 +70,7 @@ for _, backend in ipairs(require "spec.support.backends") do
     it("never leaves half a file when reading fails", function()
       local path = backend.directory() .. "/lan.hosts"
       local whole = store:export "hosts"
-      local n, count, err = 0, nil, nil
+      local n, count, err = 0
       repeat
         n = n + 1
         system.write(path, "before")
@@ -130,7 +132,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         it("as " .. format .. " is the same host, whatever is in it, with " .. names .. " names", function()
           for seed = 1, 4 do
             local options = { names = names }
-            local store = fill(random_hosts.make(seed, 100, { controls = true, states = true, lenient = names == "lenient" }),
+            local store = fill(random_hosts.make(seed, 100, { controls = true, states = true,
+              lenient = names == "lenient" }),
               options)
             local text, other = round_trip(format, store, options)
             -- The other store writes the same, but for what each makes anew.
@@ -139,7 +142,8 @@ for _, backend in ipairs(require "spec.support.backends") do
             assert.same(expect.entries(store), expect.entries(again))
             -- Importing it where it came from changes nothing.
             local result = assert(store:import({ text = text }, { format = format, mode = "sync" }))
-            assert.same({ store:count(), 0, 0, 0 }, { result.unchanged, result.updated, result.created, result.deleted })
+            assert.same({ store:count(), 0, 0, 0 }, { result.unchanged, result.updated, result.created,
+              result.deleted })
           end
         end)
       end

@@ -30,23 +30,27 @@ local writes = {
     return store:stream("s"):append({ type = "A", id = "01ARZ3NDEKTSV4RRFFQ69G5FAV" }, { expected = "none" })
   end,
   append_batch = function(store)
-    return store:append_batch { { stream = "s", events = { { type = "B" } } }, { stream = "t", events = { { type = "C" } } } }
+    return store:append_batch { { stream = "s", events = { { type = "B" } } }, { stream = "t",
+      events = { { type = "C" } } } }
   end,
   ["append_batch that is not atomic"] = function(store)
     return store:append_batch({ { stream = "s", events = { { type = "B" } }, expected = "none" },
       { stream = "t", events = { { type = "C" } } } }, { atomic = false })
   end,
   save_snapshot = function(store) return store:stream("s"):save_snapshot(1, "newer") end,
-  add = function(store) return store:add { ip = "10.0.0.9", hostname = "added", aliases = { "x", "y" }, tags = { "t", "u" } } end,
+  add = function(store) return store:add { ip = "10.0.0.9", hostname = "added", aliases = { "x", "y" }, tags = { "t",
+    "u" } } end,
   update = function(store, nas)
-    return store:update(nas.id, { ip = "10.0.0.99", aliases = { "q" }, comment = "new", tags = { "v" }, enabled = false })
+    return store:update(nas.id, { ip = "10.0.0.99", aliases = { "q" }, comment = "new", tags = { "v" },
+      enabled = false })
   end,
   delete = function(store, nas) return store:delete(nas.id) end,
   undo = function(store) return store:undo(3) end,
   ["undo of a deletion"] = function(store) return store:undo(6) end,
   import = function(store) return store:import({ text = SOURCE }, { mode = "replace" }) end,
   ["import as sync"] = function(store) return store:import({ text = SOURCE }, { mode = "sync" }) end,
-  ["import as a dry run"] = function(store) return store:import({ text = SOURCE }, { mode = "sync", dry_run = true }) end,
+  ["import as a dry run"] = function(store) return store:import({ text = SOURCE }, { mode = "sync",
+  dry_run = true }) end,
   ["plan and apply"] = function(store)
     local plan, err = store:plan { entries = { { ip = "10.0.0.1", hostname = "nas", comment = "p" },
       { ip = "10.0.0.7", hostname = "new" } } }
@@ -144,10 +148,11 @@ for _, backend in ipairs(require "spec.support.backends") do
     end)
     after_each(backend.finish)
 
-    -- Fails the n-th call of an operation, for each n until it succeeds; check(n) after each failure.
-    local function fail_each(operation, how, check)
+    -- Fails the n-th call of an operation, or all from there on, for each n until it succeeds;
+    -- check(n) after each failure.
+    local function fail_each(operation, how, last, check)
       for n = 1, MOST do
-        faulty.fail_at(n, how)
+        faulty.fail_at(n, how, last or n)
         local value, err = operation(store, nas, snapshot)
         local calls = faulty.calls()
         faulty.off()
@@ -166,11 +171,15 @@ for _, backend in ipairs(require "spec.support.backends") do
       error("it does not end")
     end
 
-    for _, how in ipairs { "query", "full" } do
+    for _, kind in ipairs {
+      { "a statement is refused", "query" }, { "the disk is full", "full" },
+      { "every statement is refused from there on", "query", MOST }, { "the disk stays full", "full", MOST },
+    } do
+      local what, how, last = kind[1], kind[2], kind[3]
       for _, name in ipairs(names_of(writes)) do
-        it(name .. " is done as a whole or not at all, and can be done again (" .. how .. ")", function()
+        it(name .. " is done as a whole or not at all, and can be done again: " .. what, function()
           local before = state(store)
-          fail_each(writes[name], how, function(n)
+          fail_each(writes[name], how, last, function(n)
             assert.same(before, state(store), "something is left of it after call " .. n)
             assert.is_true(store:verify().ok)
           end)
@@ -182,16 +191,17 @@ for _, backend in ipairs(require "spec.support.backends") do
     for _, name in ipairs(names_of(reads)) do
       it(name .. " fails with an error, and works again", function()
         local wanted = reads[name](store, nas, snapshot)
-        fail_each(reads[name], "query", function() end)
+        fail_each(reads[name], "query", nil, function() end)
         local again = reads[name](store, nas, snapshot)
         assert.equal(type(wanted), type(again))
       end)
     end
 
-    it("a transaction whose function goes on after a failure is undone with it", function()
+    -- The careless function fails where call n and the next more fail.
+    local function go_on(how, more)
       local before = state(store)
       for n = 2, MOST do
-        faulty.fail_at(n, "full")
+        faulty.fail_at(n, how, n + more)
         local ok, value, err = pcall(store.transaction, store, function()
           local failure
           for i = 1, 3 do
@@ -205,15 +215,36 @@ for _, backend in ipairs(require "spec.support.backends") do
         faulty.off()
         if calls < n then
           assert.is_true(value)
-          assert.equal(5, store:count())
+          assert.equal(3, store:count { ip = "10.0.1.0/24" })
           return
         end
-        -- The database has ended the transaction. What was written before the failure is gone, so what
-        -- came after must not be kept as if it were all.
         assert.is_true(ok, tostring(value))
-        assert.is_nil(value, "it says it succeeded though call " .. n .. " failed")
-        assert.is_true(err.code == "full" or err.code == "query")
-        assert.same(before, state(store), "a part is left after call " .. n)
+        if value == nil then
+          assert.is_true(err.code == "full" or err.code == "query")
+          assert.same(before, state(store), "a part is left after call " .. n)
+        else
+          -- A refused add was undone alone; the others are there, whole.
+          assert.equal("query", how)
+          assert.is_true(store:verify().ok)
+          for _, host in ipairs(store:list { ip = "10.0.1.0/24" }) do
+            assert(store:delete(host))
+          end
+          before = state(store)
+        end
+      end
+    end
+
+    it("a transaction whose function goes on is not kept when the database has ended it", function()
+      go_on("full", 0)
+    end)
+
+    it("a transaction whose function goes on is not kept when its parts cannot be undone", function()
+      for more = 0, 3 do
+        local fresh = backend.open()
+        assert(fresh:stream("s"):append { type = "A" })
+        assert(fresh:stream("s"):save_snapshot(1, "state"))
+        store = fresh
+        go_on("query", more)
       end
     end)
 

@@ -209,7 +209,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({ "10.0.0.1", "10.0.0.7" }, { diff.changed[1].before.ip, diff.changed[1].after.ip })
 
       diff = assert(store:diff({ position = 4 }, { position = 1 }))
-      assert.same({ { "nas" }, { "gw" } }, { expect.pluck(diff.added, "hostname"), expect.pluck(diff.removed, "hostname") })
+      assert.same({ { "nas" }, { "gw" } }, { expect.pluck(diff.added, "hostname"), expect.pluck(diff.removed,
+        "hostname") })
     end)
 
     it("differ in nothing from themselves, nor when a change was taken back", function()
@@ -246,7 +247,8 @@ for _, backend in ipairs(require "spec.support.backends") do
     it("works for every field", function()
       local before = now()
       local changes = {
-        ip = "10.0.0.9", hostname = "nas9", aliases = { "c", "d" }, comment = hoststore.null, tags = {}, enabled = false,
+        ip = "10.0.0.9", hostname = "nas9", aliases = { "c", "d" }, comment = hoststore.null, tags = {},
+          enabled = false,
         expires_at = 4e9, origin = "dhcp",
       }
       assert(store:update(nas, changes))
@@ -270,7 +272,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert(nas:delete())
       assert.equal(1, assert(store:undo(2)))
       local host = now()
-      assert.same({ "nas", "a", { "t" }, { "b" }, 3 }, { host.hostname, host.comment, host.tags, host.aliases, host.version })
+      assert.same({ "nas", "a", { "t" }, { "b" }, 3 }, { host.hostname, host.comment, host.tags, host.aliases,
+        host.version })
       assert.equal(nas.created_at, host.created_at)
       assert.same({ nas.id }, expect.pluck(store:lookup("b"), "id"))
       assert.same({ nas.id }, expect.pluck(store:list { tags = { "t" } }, "id"))
@@ -325,6 +328,16 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert(now():delete())
       assert(store:undo(4))
       expect.failure("conflict", store:undo(4))
+    end)
+
+    it("of a deletion that another has followed is a conflict", function()
+      assert(nas:delete())
+      assert(store:undo(2))
+      assert(now():delete())
+      expect.failure("conflict", store:undo(2))
+      assert.same({}, store:list())
+      assert(store:undo(4))
+      assert.equal(5, now().version)
     end)
 
     it("that would make a duplicate is refused", function()

@@ -41,8 +41,10 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({
           { ip = "10.0.0.2", hostname = "nas.lan", aliases = { "store", "backup" }, comment = "In the cellar",
             tags = { "disk", "server" }, enabled = true, origin = "admin" },
-          { ip = "10.0.0.3", hostname = "printer", aliases = {}, tags = { "server" }, enabled = true, origin = "admin" },
-          { ip = "10.0.0.4", hostname = "plain", aliases = {}, comment = "comment", tags = {}, enabled = true, origin = "admin" },
+          { ip = "10.0.0.3", hostname = "printer", aliases = {}, tags = { "server" }, enabled = true,
+          origin = "admin" },
+          { ip = "10.0.0.4", hostname = "plain", aliases = {}, comment = "comment", tags = {}, enabled = true,
+          origin = "admin" },
           { ip = "2001:db8::1", hostname = "gw", aliases = {}, tags = {}, enabled = true, origin = "admin" },
         }, expect.entries(store))
       end)
@@ -54,7 +56,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       end)
 
       it("reports each bad line by its number and takes the others", function()
-        local result = assert(import("10.0.0.1 a\n10.0.0.300 b\n# fine\n10.0.0.3\n10.0.0.4 c c\n10.0.0.5 -d\n10.0.0.6 e\nf\n"))
+        local result = assert(import("10.0.0.1 a\n10.0.0.300 b\n# fine\n10.0.0.3\n10.0.0.4 c c\n" ..
+          "10.0.0.5 -d\n10.0.0.6 e\nf\n"))
         assert.same({ processed = 7, created = 2, failed = 5 }, counters(result))
         assert.same({ 2, 4, 5, 6, 8 }, expect.pluck(result.errors, "line"))
         assert.matches("10%.0%.0%.300", result.errors[1].message)
@@ -69,7 +72,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       end)
 
       it("survives bytes that are no text", function()
-        local result = assert(import("10.0.0.1 a # \255\254\n\0\0\0\n10.0.0.2 b\0c\n10.0.0.3 d # e\0f\n\27[2J\n10.0.0.4 g\n"))
+        local result = assert(import("10.0.0.1 a # \255\254\n\0\0\0\n10.0.0.2 b\0c\n10.0.0.3 d # e\0f\n" ..
+          "\27[2J\n10.0.0.4 g\n"))
         assert.same({ processed = 6, created = 1, failed = 5 }, counters(result))
         for _, failure in ipairs(result.errors) do
           assert.is_nil(failure.message:find("[%z\1-\31\127]"))
@@ -86,11 +90,13 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     describe("of JSON and NDJSON", function()
       it("takes every field", function()
-        local object = [[{"ip":"10.0.0.1","hostname":"a","aliases":["b"],"comment":"c\nd","tags":["t"],"enabled":false,]] ..
+        local object = [[{"ip":"10.0.0.1","hostname":"a","aliases":["b"],"comment":"c\nd",]] ..
+          [["tags":["t"],"enabled":false,]] ..
           [["expires_at":4000000000.5,"origin":"dhcp"}]]
         assert.same({ processed = 1, created = 1 }, counters(import("[" .. object .. "]", { format = "json" })))
         assert.same({ processed = 1, unchanged = 1 }, counters(import(object, { format = "ndjson", mode = "replace" })))
-        assert.same({ { ip = "10.0.0.1", hostname = "a", aliases = { "b" }, comment = "c\nd", tags = { "t" }, enabled = false,
+        assert.same({ { ip = "10.0.0.1", hostname = "a", aliases = { "b" }, comment = "c\nd", tags = { "t" },
+          enabled = false,
           expires_at = 4000000000.5, origin = "dhcp" } }, expect.entries(store))
       end)
 
@@ -118,12 +124,14 @@ for _, backend in ipairs(require "spec.support.backends") do
     describe("of CSV", function()
       it("takes any of the columns in any order", function()
         assert.same({ processed = 2, created = 2 }, counters(import(
-          'hostname,tags,ip,comment\r\nnas,server;disk,10.0.0.1,"a ""quoted"", word"\r\ngw,,10.0.0.2,\r\n', { format = "csv" })))
+          'hostname,tags,ip,comment\r\nnas,server;disk,10.0.0.1,"a ""quoted"", word"\r\ngw,,10.0.0.2,\r\n',
+            { format = "csv" })))
         assert.equal('10.0.0.1\tnas\t# a "quoted", word [disk, server]\n10.0.0.2\tgw\n', lines())
       end)
 
       it("leaves fields alone whose column is not there", function()
-        assert(store:add { ip = "10.0.0.1", hostname = "nas", comment = "c", tags = { "t" }, aliases = { "b" }, enabled = false })
+        assert(store:add { ip = "10.0.0.1", hostname = "nas", comment = "c", tags = { "t" }, aliases = { "b" },
+          enabled = false })
         assert.same({ processed = 1, updated = 1 },
           counters(import("ip,hostname,tags\n10.0.0.1,nas,u\n", { format = "csv", mode = "replace" })))
         local host = store:list()[1]
@@ -215,7 +223,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.equal("import:lan", store:lookup("new")[1].origin)
         -- Once more, nothing moves.
         local events = #store:events()
-        assert.same({ processed = 4, unchanged = 3, failed = 1 }, counters(import(SOURCE, { mode = "sync", origin = "import:lan" })))
+        assert.same({ processed = 4, unchanged = 3, failed = 1 }, counters(import(SOURCE, { mode = "sync",
+          origin = "import:lan" })))
         assert.equal(events, #store:events())
       end)
 
@@ -230,7 +239,8 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       it("sync spares a host that is in the source, though with a fault", function()
         assert.same({ processed = 2, unchanged = 1, deleted = 1, failed = 1 },
-          counters(import("10.0.0.3 both bad..alias # after\n10.0.0.4 same # c\n", { mode = "sync", origin = "import:lan" })))
+          counters(import("10.0.0.3 both bad..alias # after\n10.0.0.4 same # c\n", { mode = "sync",
+            origin = "import:lan" })))
         assert.same({ "before", { "a" }, { "x" }, "import:lan" }, both())
       end)
 
@@ -239,7 +249,8 @@ for _, backend in ipairs(require "spec.support.backends") do
           expect.failure("conflict", import("", { mode = "sync", origin = "import:lan", max_deletes = limit }))
         end
         assert.equal(4, store:count())
-        assert.same({ deleted = 3 }, counters(import("", { mode = "sync", origin = "import:lan", max_deletes = "100%" })))
+        assert.same({ deleted = 3 }, counters(import("", { mode = "sync", origin = "import:lan",
+          max_deletes = "100%" })))
         assert.same({ "admin" }, expect.pluck(store:list(), "hostname"))
       end)
 
@@ -247,7 +258,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ processed = 2, created = 1, updated = 1 },
           counters(import("10.0.0.6 a # one\n10.0.0.6 a # two\n", { mode = "replace" })))
         assert.equal("two", store:lookup("a")[1].comment)
-        assert.same({ processed = 2, created = 1, skipped = 1 }, counters(import("10.0.0.7 b # one\n10.0.0.7 b # two\n")))
+        assert.same({ processed = 2, created = 1, skipped = 1 },
+          counters(import("10.0.0.7 b # one\n10.0.0.7 b # two\n")))
         assert.equal("one", store:lookup("b")[1].comment)
       end)
 
@@ -452,7 +464,8 @@ for _, backend in ipairs(require "spec.support.backends") do
       local other = backend.open()
       assert(other:add { ip = "10.0.0.1", hostname = "a" })
       assert(other:add { ip = "10.0.0.2", hostname = "a" })
-      local p = assert(other:plan { entries = { { ip = "10.0.0.2", hostname = "a" }, { ip = "10.0.0.1", hostname = "a" } } })
+      local p = assert(other:plan { entries = { { ip = "10.0.0.2", hostname = "a" }, { ip = "10.0.0.1",
+        hostname = "a" } } })
       assert.same({ 0, 0, 0, 2 }, { #p.add, #p.update, #p.delete, #p.unchanged })
       assert.equal(0, assert(p:apply()).created)
     end)

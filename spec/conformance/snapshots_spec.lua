@@ -9,7 +9,8 @@ for _, backend in ipairs(require "spec.support.backends") do
     before_each(function()
       time = 1000
       store = backend.open { clock = function() return time end }
-      assert(store:add { ip = "10.0.0.10", hostname = "nas", aliases = { "store" }, comment = "c", tags = { "t", "a" } })
+      assert(store:add { ip = "10.0.0.10", hostname = "nas", aliases = { "store" }, comment = "c", tags = { "t",
+        "a" } })
       assert(store:add { ip = "10.0.0.9", hostname = "off", enabled = false })
       assert(store:add { ip = "10.0.0.8", hostname = "gone", expires_at = 999 })
       assert(store:add { ip = "10.0.0.2", hostname = "gw" })

@@ -223,7 +223,15 @@ for _, backend in ipairs(require "spec.support.backends") do
         expect.failure("id_reuse", orders:append { type = "Z", id = ID[1], data = { n = 1 } })
         expect.failure("id_reuse", orders:append { type = "A", id = ID[1], data = { n = 2 } })
         expect.failure("id_reuse", orders:append { type = "A", id = ID[1], data = { n = 1 }, metadata = { n = 1 } })
+        expect.failure("id_reuse", orders:append { type = "A", id = ID[1], data = { n = 1 }, occurred_at = 5 })
         assert.equal(2, orders:version())
+      end)
+
+      it("may say again when it happened, or leave that out", function()
+        local event = { type = "A", id = ID[1], occurred_at = 5 }
+        assert(orders:append(event))
+        assert.is_true(assert(orders:append(event)).idempotent)
+        assert.is_true(assert(orders:append { type = "A", id = ID[1] }).idempotent)
       end)
 
       it("is a reuse in another order", function()

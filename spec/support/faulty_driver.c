@@ -1,7 +1,7 @@
 /* faulty_driver.c -- a driver for tests: forwards to another one and fails its n-th call.
  *
  * wrap(driver) gives a driver like any other. Of the calls made through it, begin, commit, run,
- * query and migrate are counted, and one of them can be told to fail the way databases do:
+ * query and migrate are counted, and some of them can be told to fail the way databases do:
  *   "query"  the statement is refused, the transaction goes on
  *   "full"   no space is left, and the database has ended the transaction by itself
  * A commit that fails has rolled back, as hs_driver.h demands. The module also knows which
@@ -20,7 +20,7 @@ enum { MAX_OPEN = 64 };
 
 static const struct hs_driver *real;
 static struct hs_db *open_dbs[MAX_OPEN];
-static long calls, fail_at;
+static long calls, first, last;		/* the calls first to last fail */
 static enum hs_code fail_code;
 static char at_open[256];		/* SQL every new connection runs first, or "" */
 
@@ -36,7 +36,8 @@ static enum hs_code fail(enum hs_code code, struct hs_error *err)
 
 static bool is_due(void)
 {
-	return ++calls == fail_at;
+	calls++;
+	return calls >= first && calls <= last;
 }
 
 static enum hs_code fail_statement(struct hs_db *db, struct hs_error *err)
@@ -162,14 +163,15 @@ static int wrap(lua_State *L)
 	return 1;
 }
 
-/* fail_at(n, "query" | "full"): the n-th call from now on fails, all others work. */
-static int set_fail_at(lua_State *L)
+/* fail_at(n [, "query" | "full" [, last]]): the calls n to last (n alone by default) from now on fail. */
+static int fail_at(lua_State *L)
 {
 	static const char *const names[] = {"query", "full", NULL};
 	static const enum hs_code codes[] = {HS_QUERY, HS_FULL};
 
-	fail_at = (long)luaL_checknumber(L, 1);
+	first = (long)luaL_checknumber(L, 1);
 	fail_code = codes[luaL_checkoption(L, 2, "query", names)];
+	last = (long)luaL_optnumber(L, 3, (lua_Number)first);
 	calls = 0;
 	return 0;
 }
@@ -178,7 +180,7 @@ static int set_fail_at(lua_State *L)
 static int off(lua_State *L)
 {
 	(void)L;
-	fail_at = 0;
+	first = last = 0;
 	return 0;
 }
 
@@ -216,7 +218,7 @@ static int count_connections(lua_State *L)
 int luaopen_hoststore_faulty(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"wrap", wrap}, {"fail_at", set_fail_at}, {"off", off}, {"calls", count_calls},
+		{"wrap", wrap}, {"fail_at", fail_at}, {"off", off}, {"calls", count_calls},
 		{"at_open", set_at_open}, {"connections", count_connections}, {NULL, NULL},
 	};
 

@@ -8,9 +8,14 @@ function system.quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+--- As io.popen. What is preloaded into this process, a sanitiser, is kept from all but Lua's children.
+function system.popen(command, mode)
+  return assert(io.popen("unset LD_PRELOAD; " .. command, mode or "r"))
+end
+
 --- Runs a shell command. Returns what it wrote, stderr too, and its exit status.
 function system.run(command)
-  local pipe = assert(io.popen("exec 2>&1; (" .. command .. "); status=$?; echo; echo $status"))
+  local pipe = system.popen("exec 2>&1; (" .. command .. "); status=$?; echo; echo $status")
   local output = pipe:read("*a")
   pipe:close()
   local text, status = output:match("^(.*)\n(%d+)\n$")
@@ -73,7 +78,8 @@ end
 
 --- The shell command that runs a Lua file with this interpreter and its search paths.
 function system.lua(script, ...)
-  local words = { system.quote(interpreter()) }
+  local preload = os.getenv "LD_PRELOAD"
+  local words = { preload and "env LD_PRELOAD=" .. system.quote(preload) or "env", system.quote(interpreter()) }
   local paths = ("package.path, package.cpath = %q, %q"):format(package.path, package.cpath)
   for _, word in ipairs { "-e", paths, script, ... } do
     words[#words + 1] = system.quote(tostring(word))

@@ -36,7 +36,8 @@ with room again it goes on: true
     if unshare then
       it("of its own gives full, loses nothing, and reads go on (journal " .. journal .. ")", function()
         check((system.run(unshare .. "sh -c " .. system.quote("mount -t tmpfs -o size=300k none " ..
-          system.quote(directory) .. " && exec " .. system.lua("spec/support/full_disk.lua", directory, journal, "disk")))))
+          system.quote(directory) .. " && exec " .. system.lua("spec/support/full_disk.lua", directory, journal,
+            "disk")))))
       end)
     end
   end

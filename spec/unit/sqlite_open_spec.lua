@@ -81,8 +81,10 @@ describe("opening an SQLite store", function()
   describe("refuses", function()
     it("what is no URL of a store as invalid_url", function()
       for _, url in ipairs {
-        "", "mysql://host/db", "http://x", "sqlite:", "sqlite://", "sqlite://host/path.db", "sqlite://" .. path .. "?mode=ro",
-        "sqlite://" .. path .. "?page_size=1000", "sqlite://" .. path .. "?journal=off", "sqlite://" .. path .. "?readonly=perhaps",
+        "", "mysql://host/db", "http://x", "sqlite:", "sqlite://", "sqlite://host/path.db", "sqlite://" .. path ..
+        "?mode=ro",
+        "sqlite://" .. path .. "?page_size=1000", "sqlite://" .. path .. "?journal=off", "sqlite://" .. path ..
+        "?readonly=perhaps",
         "sqlite://" .. path .. "?clock=now", "sqlite://" .. path .. "?busy_timeout=soon", "memory:x", path .. "\0",
       } do
         local err = expect.failure("invalid_url", open(url))
@@ -94,7 +96,8 @@ describe("opening an SQLite store", function()
     it("unknown options and wrong types by raising", function()
       for _, options in ipairs {
         { mode = "ro" }, { readonly = "yes" }, { page_size = 1000 }, { page_size = "1024" }, { journal = "off" },
-        { durability = "some" }, { tenant = 5 }, { tenant = "" }, { busy_timeout = -1 }, { names = "loose" }, { clock = 5 },
+        { durability = "some" }, { tenant = 5 }, { tenant = "" }, { busy_timeout = -1 }, { names = "loose" },
+        { clock = 5 },
         { actor = true }, { 5 },
       } do
         expect.misuse(hoststore.open, path, options)
@@ -155,7 +158,8 @@ describe("opening an SQLite store", function()
     end)
 
     it("what is no database as corrupt, and leaves the file as it is", function()
-      for _, text in ipairs { "127.0.0.1 localhost\n", ("\0"):rep(4096), ("garbage "):rep(1024), "SQLite format 3\0" .. ("x"):rep(4000) } do
+      for _, text in ipairs { "127.0.0.1 localhost\n", ("\0"):rep(4096), ("garbage "):rep(1024),
+        "SQLite format 3\0" .. ("x"):rep(4000) } do
         system.write(path, text)
         expect.failure("corrupt", open(path))
         expect.failure("corrupt", open(path, { readonly = true }))
@@ -196,7 +200,8 @@ describe("opening an SQLite store", function()
     it("the schema once, with its version and the mark of the program", function()
       assert(open(path)):close()
       local schema = sqlite ".schema"
-      assert.equal("1|1213420626", sqlite "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id")
+      assert.equal("1|1213420626",
+        sqlite "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id")
       assert(open(path)):close()
       assert.equal(schema, sqlite ".schema")
     end)
@@ -278,6 +283,23 @@ describe("opening an SQLite store", function()
     end
   end)
 
+  it("and a commit that a reader blocks gives busy, which leaves no lock and nothing written", function()
+    local writer = assert(open(path, { journal = "delete", busy_timeout = 0 }))
+    assert(writer:add { ip = "10.0.0.1", hostname = "a" })
+    local reader, other = assert(open(path, { readonly = true })), assert(open(path, { busy_timeout = 0 }))
+    assert(reader:transaction(function()
+      assert.equal(1, reader:count())
+      local err = expect.failure("busy", writer:add { ip = "10.0.0.2", hostname = "b" })
+      assert.is_true(err.retryable)
+      expect.failure("busy", writer:transaction(function() return writer:add { ip = "10.0.0.2", hostname = "b" } end))
+      assert.equal(1, reader:count())
+      return true
+    end, { readonly = true }))
+    assert(other:add { ip = "10.0.0.3", hostname = "c" })
+    assert(writer:add { ip = "10.0.0.2", hostname = "b" })
+    assert.same({ "a", "b", "c" }, expect.pluck(reader:list(), "hostname"))
+  end)
+
   it("and backing it up gives a store with all of it", function()
     local store = assert(open(path))
     local host = assert(store:add { ip = "10.0.0.1", hostname = "a" })
@@ -297,7 +319,8 @@ describe("in the sqlite3 shell", function()
     path = directory .. "/hosts.db"
     local time = 1000
     local store = assert(hoststore.open(path, { actor = "alice", clock = function() return time end }))
-    nas = assert(store:add({ ip = "10.0.0.1", hostname = "nas", comment = "it's", tags = { "t", "a" }, aliases = { "s" } },
+    nas = assert(store:add({ ip = "10.0.0.1", hostname = "nas", comment = "it's", tags = { "t", "a" },
+      aliases = { "s" } },
       { reason = "new" }))
     time = 2000.5
     nas = assert(store:update(nas, { comment = hoststore.null, enabled = false, expires_at = 3000 }))
@@ -336,7 +359,8 @@ describe("in the sqlite3 shell", function()
       assert.not_equal(0, status)
       assert.matches("UNIQUE", output)
     end
-    local output, status = system.sqlite(path, ("INSERT INTO events (%s) SELECT tenant, 99, 'new', 1, 0, id, type, data, 0, 0 " ..
+    local output, status = system.sqlite(path,
+      ("INSERT INTO events (%s) SELECT tenant, 99, 'new', 1, 0, id, type, data, 0, 0 " ..
       "FROM events WHERE position = 1"):format(columns))
     assert.not_equal(0, status)
     assert.matches("UNIQUE", output)
@@ -348,15 +372,16 @@ describe("in the sqlite3 shell", function()
       "2|2|CommentUpdated|10.0.0.1|nas|[\"s\"]||[\"a\",\"t\"]|1||admin|alice||2000500000",
       "3|3|EnabledChanged|10.0.0.1|nas|[\"s\"]||[\"a\",\"t\"]|0||admin|alice||2000500000",
       "4|4|ExpiryChanged|10.0.0.1|nas|[\"s\"]||[\"a\",\"t\"]|0|3000000000|admin|alice||2000500000",
-    }, "\n"), rows("SELECT position, version, type, ip, hostname, aliases, comment, tags, enabled, expires_at, origin, actor, " ..
-      "reason, recorded_at FROM host_events WHERE host = '" .. nas.id .. "' ORDER BY position"))
+    }, "\n"), rows("SELECT position, version, type, ip, hostname, aliases, comment, tags, enabled, expires_at, " ..
+      "origin, actor, reason, recorded_at FROM host_events WHERE host = '" .. nas.id .. "' ORDER BY position"))
   end)
 
   it("host_entries_current has the live hosts as their newest event left them", function()
     assert.equal(nas.id .. "|4|4|10.0.0.1|nas|[\"s\"]||[\"a\",\"t\"]|0|3000000000|admin|1000000000|2000500000",
-      rows("SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, expires_at, origin, created_at, " ..
-        "updated_at FROM host_entries_current"))
-    assert.equal(rows "SELECT id, version, position FROM hosts", rows "SELECT id, version, position FROM host_entries_current")
+      rows("SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, expires_at, " ..
+        "origin, created_at, updated_at FROM host_entries_current"))
+    assert.equal(rows "SELECT id, version, position FROM hosts",
+      rows "SELECT id, version, position FROM host_entries_current")
   end)
 
   it("host_entries_history tells each field's value before and after", function()
@@ -371,7 +396,8 @@ describe("in the sqlite3 shell", function()
       rows "SELECT stream, version, partition, events, created_at, updated_at FROM event_streams WHERE stream = 'a'")
     assert.equal("3", rows "SELECT COUNT(*) FROM event_streams")
     assert.equal("a|2|2|0|HEALTHY\nunborn|0|0|0|EMPTY",
-      rows "SELECT stream, version, watermark, gap_size, status FROM stream_health WHERE stream IN ('a', 'unborn') ORDER BY stream")
+      rows("SELECT stream, version, watermark, gap_size, status FROM stream_health " ..
+        "WHERE stream IN ('a', 'unborn') ORDER BY stream"))
     assert.equal("3|8|4", rows "SELECT SUM(streams), SUM(events), MAX(max_version) FROM partition_stats")
     assert.equal("default", rows "SELECT DISTINCT tenant FROM partition_stats")
   end)

@@ -57,7 +57,8 @@ describe("a database nobody may write", function()
       assert.equal("nas\tc\nverify: true\nadd: readonly\n", read "readonly")
     end)
 
-    it("can be read with its name full of what a URI would take for something else (journal " .. journal .. ")", function()
+    it("can be read with its name full of what a URI would take for something else (journal " .. journal .. ")",
+      function()
       directory = directory .. "/a?b#c%20d"
       assert.equal(0, select(2, system.run("mkdir " .. system.quote(directory))))
       path = directory .. "/hosts.db"

@@ -9,7 +9,8 @@ describe("verify", function()
   setup(function()
     directory = system.directory()
     healthy, copy = directory .. "/healthy.db", directory .. "/copy.db"
-    local store = assert(hoststore.open(healthy, { journal = "delete", page_size = 512, clock = function() return 1000 end }))
+    local store = assert(hoststore.open(healthy, { journal = "delete", page_size = 512,
+      clock = function() return 1000 end }))
     ids = {}
     -- 1 nas, 2 its comment, 3 its tags, 4 gw, 5 to 7 the stream s, 8 printer, 9 printer is gone.
     local nas = assert(store:add { ip = "10.0.0.1", hostname = "nas", aliases = { "store" }, tags = { "t" } })
@@ -102,7 +103,8 @@ describe("verify", function()
 
   it("finds a host too many or too few", function()
     finds("DELETE FROM hosts WHERE id = '$gw'", { "$gw", "not in the read model" })
-    finds("UPDATE hosts SET id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE id = '$gw'", { "01ARZ3NDEKTSV4RRFFQ69G5FAV", "not in the log" })
+    finds("UPDATE hosts SET id = '01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE id = '$gw'", { "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+      "not in the log" })
   end)
 
   it("finds aliases and tags that lead nowhere or are not led to", function()
@@ -168,7 +170,8 @@ describe("verify", function()
       if report then
         assert.equal(#report.problems == 0, report.ok)
       else
-        assert.is_truthy(({ corrupt = true, query = true, migration = true })[err.code], err.code .. ": " .. err.message)
+        assert.is_truthy(({ corrupt = true, query = true, migration = true })[err.code], err.code .. ": " ..
+          err.message)
       end
       reported = reported + ((not report or not report.ok) and 1 or 0)
     end
