@@ -15,6 +15,7 @@ local function iterate(list, filter)
     page_filter[name] = value
   end
   local left = page_filter.limit or math.huge
+  if type(left) ~= "number" then error("limit must be a whole number, not " .. type(left), 3) end
   local page, index
 
   local function turn()

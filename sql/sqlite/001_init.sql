@@ -30,6 +30,15 @@ BEGIN
 	SELECT RAISE(ABORT, 'events are append-only: they cannot be deleted');
 END;
 
+-- INSERT OR REPLACE would delete without asking the trigger above.
+CREATE TRIGGER events_refuse_replace BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE tenant = NEW.tenant AND position = NEW.position)
+	OR EXISTS (SELECT 1 FROM events WHERE tenant = NEW.tenant AND stream = NEW.stream AND version = NEW.version)
+	OR EXISTS (SELECT 1 FROM events WHERE tenant = NEW.tenant AND id = NEW.id)
+BEGIN
+	SELECT RAISE(ABORT, 'events are append-only: they cannot be replaced');
+END;
+
 -- The read model: live hosts, as their newest event left them. `ip_key` is the address as
 -- text that sorts by number; aliases are separated by a space, tags by a comma.
 -- UNIQUE (tenant, ip_key, hostname) is the duplicate check, on every path.
