@@ -20,7 +20,7 @@ history is read: 1
 importing failed as: full
 appending failed as: full
 the transaction failed as: full
-the careless transaction failed: true
+the careless transaction wrote nothing, or failed: true
 open transactions: 0
 nothing is lost and nothing half written: true
 after opening again all is there: true
