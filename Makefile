@@ -50,6 +50,7 @@ CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
 CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
+TEST_SHIM = $(BUILD)/no_shared_mmap.so
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 
 TEST_VERSIONS = 5.4 5.1 jit
@@ -63,7 +64,7 @@ FUZZ_TARGETS = check host_decode
 
 all: $(MODULES)
 
-test-modules: all $(TEST_DRIVER)
+test-modules: all $(TEST_DRIVER) $(TEST_SHIM)
 
 # -- compiling ---------------------------------------------------------------------------------
 
@@ -77,6 +78,10 @@ $(BUILD)/hoststore/sqlite.so: $(OBJ)/db_sqlite.o $(OBJ)/lua_driver_sqlite.o
 
 $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 	$(LINK) -o $@ $^
+
+# Preloaded before everything: sanitizers would meet it half awake.
+$(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) -shared -o $@ $<
 
 # Each file sees the headers it may use: lua_*.c Lua's, db_sqlite.c SQLite's, event.c cJSON's.
 HEADERS =
