@@ -40,7 +40,8 @@ describe("where a write-ahead log does not work", function()
 
   it("it is refused when asked for, and the file is as good as before", function()
     local output, path = try "wal"
-    assert.equal(("unsupported\ta write-ahead log does not work where '%s' is; use journal=auto\n"):format(path), output)
+    assert.equal(("unsupported\ta write-ahead log does not work where '%s' is; use journal=auto\n"):format(path),
+      output)
     assert.same({ "hosts.db" }, system.files(directory))
     assert.equal("truncate\t1\n", (try "auto"))
   end)
