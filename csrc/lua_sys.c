@@ -71,17 +71,6 @@ static int sys_stat(lua_State *L)
 	return 1;
 }
 
-static int sys_realpath(lua_State *L)
-{
-	const char *path = check_path(L, 1);
-	char resolved[PATH_MAX];
-
-	if (!realpath(path, resolved))
-		return fail(L, path, errno);
-	lua_pushstring(L, resolved);
-	return 1;
-}
-
 static int sys_readlink(lua_State *L)
 {
 	const char *path = check_path(L, 1);
@@ -358,7 +347,7 @@ static void push_errno(lua_State *L)
 int luaopen_hoststore_sys(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"stat", sys_stat}, {"realpath", sys_realpath}, {"readlink", sys_readlink},
+		{"stat", sys_stat}, {"readlink", sys_readlink},
 		{"mkdir_p", sys_mkdir_p}, {"replace", sys_replace}, {"time", sys_time},
 		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
 		{NULL, NULL},
