@@ -25,4 +25,14 @@ function options.set(...)
   return set
 end
 
+local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 604800 }
+
+--- The seconds of a length of time such as "30d"; nil when it is none.
+---@param text string
+---@return number?
+function options.duration(text)
+  local number, unit = text:match "^(%d+)([smhdw])$"
+  return number and tonumber(number) * SECONDS[unit]
+end
+
 return options

@@ -60,17 +60,12 @@ function core.methods.restore(store, id, given)
   end, { readonly = dry_run })
 end
 
-local units = { s = 1, m = 60, h = 3600, d = 86400, w = 604800 }
-
 -- An age in seconds out of a number or a text like "30d".
 local function parse_age(age)
-  if type(age) == "number" then return age end
-  local number, unit = tostring(age):match("^(%d+)([smhdw])$")
-  if not number then
-    return nil, core.error({ code = "invalid", field = "max_age",
-      message = ("'%s' is not an age; write seconds, or a number with s, m, h, d or w"):format(tostring(age)) })
-  end
-  return tonumber(number) * units[unit]
+  local seconds = type(age) == "number" and age or options.duration(tostring(age))
+  if seconds then return seconds end
+  return nil, core.error { code = "invalid", field = "max_age",
+    message = ("'%s' is not an age; write seconds, or a number with s, m, h, d or w"):format(tostring(age)) }
 end
 
 local retention_keys = options.set("max_count", "max_age", "keep")

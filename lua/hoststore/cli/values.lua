@@ -2,21 +2,15 @@
 -- A converter returns a value, or nil and a message, as argparse wants it.
 
 local core = require "hoststore.core"
+local options = require "hoststore.options"
 
 local values = {}
-
-local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 604800 }
-
-local function duration(word)
-  local number, unit = word:match "^(%d+)([smhdw])$"
-  return number and tonumber(number) * SECONDS[unit]
-end
 
 local function time(word, from_now)
   if word == "now" then
     return core.sys.time()
   end
-  local seconds = duration(word)
+  local seconds = options.duration(word)
   if seconds then
     return core.sys.time() + from_now * seconds
   end
@@ -39,7 +33,7 @@ end
 
 --- A length of time in seconds.
 function values.age(word)
-  local seconds = duration(word) or tonumber(word:match "^%d+$")
+  local seconds = options.duration(word) or tonumber(word:match "^%d+$")
   if seconds then
     return seconds
   end
