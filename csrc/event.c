@@ -228,10 +228,11 @@ static bool take_time(const cJSON *object, const char *name, int64_t *time)
 	*time = HS_TIME_UNSET;
 	if (!item || cJSON_IsNull(item))
 		return true;
-	if (!cJSON_IsNumber(item) || !(item->valuedouble >= HS_TIME_MIN && item->valuedouble <= HS_TIME_MAX))
+	/* Within these bounds a number has a meaning as an integer. */
+	if (!cJSON_IsNumber(item) || !(item->valuedouble > -1e18 && item->valuedouble < 1e18))
 		return false;
 	*time = (int64_t)item->valuedouble;
-	return true;
+	return *time >= HS_TIME_MIN && *time <= HS_TIME_MAX;
 }
 
 static bool take_fields(struct hs_arena *arena, const cJSON *object, struct hs_host *host)
