@@ -318,16 +318,25 @@ static enum hs_code check_lenient(const char *field, const char *name, struct hs
 	return HS_OK;
 }
 
-/* All digits and dots, or a colon: what a resolver may take for an address (RFC 1123 2.1). */
+/* What a resolver may take for an address: labels that are all numbers, decimal or hexadecimal
+ * (RFC 1123 2.1, inet_aton). */
 static bool is_ip_like(const char *name)
 {
 	unsigned char bytes[16];
-	const char *last = strrchr(name, '.');
 
 	if (parse_ip(name, bytes))
 		return true;
-	last = last ? last + 1 : name;
-	return strspn(name, "0123456789.") == strlen(name) && strspn(last, "0123456789") == strlen(last);
+	for (;;) {
+		size_t length = strcspn(name, ".");
+		bool hex = name[0] == '0' && name[1] == 'x';
+		size_t number = hex ? 2 + strspn(name + 2, "0123456789abcdef") : strspn(name, "0123456789");
+
+		if (number != length)
+			return false;
+		if (!name[length])
+			return true;
+		name += length + 1;
+	}
 }
 
 enum hs_code hs_check_name(struct hs_arena *arena, const char *field, const char *text, bool lenient,

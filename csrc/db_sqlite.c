@@ -444,6 +444,8 @@ static enum hs_code open_immutable(struct hs_db *db, const struct hs_open *how, 
 	return code;
 }
 
+/* A readonly handle may write to the file underneath, where it is allowed to: after a crash the first
+ * reader has to roll the journal back, or nothing can be read until somebody writes. */
 static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
 {
 	char answer[32];
@@ -455,10 +457,13 @@ static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct
 	if (code == HS_OK)
 		code = check_exists(how, err);
 	if (code == HS_OK)
-		code = open_file(db, how->location, how->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err);
+		code = open_file(db, how->location, SQLITE_OPEN_READWRITE, err);
 	if (code || !how->readonly)
 		return code;
-	code = pragma(db, "PRAGMA schema_version", answer, err);
+	code = execute(db, "PRAGMA query_only = ON", err);
+	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (code == HS_OK)
+		code = pragma(db, "PRAGMA schema_version", answer, err);
 	return code == HS_CONNECTION || code == HS_READONLY ? open_immutable(db, how, err) : code;
 }
 
@@ -659,8 +664,12 @@ static enum hs_code sqlite_describe(struct hs_db *db, hs_row_fn *row, void *cont
 		{"sqlite_version", "SELECT sqlite_version()"},
 	};
 	char value[32];
+	const char *location = sqlite3_db_filename(db->sqlite, "main");
 	enum hs_code code = HS_OK;
 
+	if (location && *location)
+		code = row(context, (struct hs_value[]){{.type = HS_TEXT, .s = "location", .n = 8},
+			{.type = HS_TEXT, .s = location, .n = strlen(location)}}, 2, err);
 	for (size_t i = 0; code == HS_OK && i < sizeof facts / sizeof *facts; i++) {
 		code = pragma(db, facts[i][1], value, err);
 		if (code == HS_OK)

@@ -183,7 +183,7 @@ struct hs_store {
 	bool readonly, lenient;
 	int depth;			/* open transactions, nested ones included */
 	bool writing;			/* the outermost of them may write */
-	bool broken;			/* the database ended the transaction under us */
+	enum hs_code broken;		/* why the database ended the transaction under us */
 	int64_t now;			/* the time of the call being served */
 	struct hs_ids *ids;
 	struct hs_arena arena;		/* the store's own strings */

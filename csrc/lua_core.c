@@ -200,7 +200,7 @@ static int store_update(lua_State *L)
 	arena = push_box(L);
 	by = check_cause(L, 4, arena);
 	if (!lua_isnil(L, 4))
-		expected = field_int(L, 4, "expected_version", expected);
+		expected = field_count(L, 4, "expected_version", expected);
 	rc = check_host_input(L, 3, arena, &changes, &err);
 	if (rc == HS_OK)
 		rc = hs_host_update(store, arena, id, expected, &changes, &by, &host, &changed, &err);
@@ -227,7 +227,7 @@ static int store_delete(lua_State *L)
 	arena = push_box(L);
 	by = check_cause(L, 3, arena);
 	if (!lua_isnil(L, 3))
-		expected = field_int(L, 3, "expected_version", expected);
+		expected = field_count(L, 3, "expected_version", expected);
 	if (hs_host_delete(store, arena, id, expected, &by, &err))
 		return push_failure(L, 1, &err);
 	lua_pushboolean(L, 1);
@@ -474,15 +474,15 @@ static void check_event_query(lua_State *L, int arg, struct hs_arena *arena, str
 
 	luaL_checktype(L, arg, LUA_TTABLE);
 	*query = (struct hs_event_query){.since = HS_TIME_UNSET};
-	query->after = field_int(L, arg, "after", 0);
+	query->after = field_count(L, arg, "after", 0);
 	query->stream = field_text(L, arg, "stream");
 	query->prefix = field_text(L, arg, "prefix");
 	query->actor = field_text(L, arg, "actor");
-	query->from = field_int(L, arg, "from", 0);
-	query->to = field_int(L, arg, "to", 0);
+	query->from = field_count(L, arg, "from", 0);
+	query->to = field_count(L, arg, "to", 0);
 	query->by_version = field_flag(L, arg, "by_version", false);
 	query->backward = field_flag(L, arg, "backward", false);
-	query->limit = field_int(L, arg, "limit", -1);
+	query->limit = field_count(L, arg, "limit", -1);
 	lua_getfield(L, arg, "types");
 	query->types = check_texts(L, lua_gettop(L), "types", arena, &query->type_count);
 	lua_getfield(L, arg, "since");
@@ -582,7 +582,7 @@ static int core_streams(lua_State *L)
 	query.prefix = field_text(L, 2, "prefix");
 	query.after = field_text(L, 2, "after");
 	query.partition = field_int(L, 2, "partition", -1);
-	query.limit = field_int(L, 2, "limit", -1);
+	query.limit = field_count(L, 2, "limit", -1);
 	if (hs_streams(store, arena, &query, &streams, &count, &err))
 		return push_failure(L, 1, &err);
 	lua_newtable(L);
@@ -934,6 +934,17 @@ static int core_finish(lua_State *L)
 	return push_done(L, rc == HS_STOP ? HS_OK : rc, &err);
 }
 
+/* call(fn, ...): as pcall, but fn cannot yield: within a transaction the store is not to be left to
+ * somebody else, who would take part in it. */
+static int core_call(lua_State *L)
+{
+	bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0;
+
+	lua_pushboolean(L, ok);
+	lua_insert(L, 1);
+	return lua_gettop(L);
+}
+
 /* -- import -------------------------------------------------------------------------------------------------------------------------------- */
 
 /* An import in progress, for the store in its user value. */
@@ -1131,8 +1142,8 @@ static int store_snapshots(lua_State *L)
 	lua_settop(L, 2);
 	check_keys(L, 2, "the options", keys);
 	if (!lua_isnil(L, 2)) {
-		limit = field_int(L, 2, "limit", -1);
-		offset = field_int(L, 2, "offset", 0);
+		limit = field_count(L, 2, "limit", -1);
+		offset = field_count(L, 2, "offset", 0);
 	}
 	arena = push_box(L);
 	if (hs_snapshot_list(store, arena, limit, offset, &snapshots, &count, &err))
@@ -1318,6 +1329,7 @@ static const luaL_Reg functions[] = {
 	{"stream_health", core_stream_health}, {"partition_stats", core_partition_stats},
 	{"log_counts", core_log_counts}, {"describe", core_describe}, {"history", core_history},
 	{"diff", core_diff}, {"verify", core_verify}, {"begin", core_begin}, {"finish", core_finish},
+	{"call", core_call},
 	{"import_begin", core_import_begin}, {"import_decide", core_import_decide},
 	{"import_entry", core_import_entry}, {"import_spare", core_import_spare}, {"import_missing", core_import_missing},
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},

@@ -61,13 +61,15 @@ static int sys_stat(lua_State *L)
 
 	if (stat(path, &st) < 0)
 		return fail(L, path, errno);
-	lua_createtable(L, 0, 5);
+	lua_createtable(L, 0, 7);
 	lua_pushstring(L, type_name(st.st_mode));
 	lua_setfield(L, -2, "type");
 	set_number(L, "mode", st.st_mode & 07777);
 	set_number(L, "uid", st.st_uid);
 	set_number(L, "gid", st.st_gid);
 	set_number(L, "size", st.st_size);
+	set_number(L, "device", st.st_dev);
+	set_number(L, "inode", st.st_ino);
 	return 1;
 }
 

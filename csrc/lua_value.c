@@ -130,6 +130,19 @@ int64_t field_int(lua_State *L, int arg, const char *name, int64_t fallback)
 	return number;
 }
 
+int64_t field_count(lua_State *L, int arg, const char *name, int64_t fallback)
+{
+	int64_t count = field_int(L, arg, name, 0);
+
+	if (count < 0)
+		luaL_error(L, "%s cannot be negative", name);
+	lua_getfield(L, arg, name);
+	if (lua_isnil(L, -1))
+		count = fallback;
+	lua_pop(L, 1);
+	return count;
+}
+
 bool field_flag(lua_State *L, int arg, const char *name, bool fallback)
 {
 	bool flag;
@@ -162,6 +175,21 @@ void check_keys(lua_State *L, int arg, const char *what, const char *const allow
 	}
 }
 
+/* The length of the array at ARG; raises for a table with any other key, such as {lan = true}. */
+static size_t check_array(lua_State *L, int arg, const char *name)
+{
+	size_t length, keys = 0;
+
+	if (!lua_istable(L, arg))
+		raise(L, name, "an array of strings", arg);
+	length = lua_rawlen(L, arg);
+	for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1))
+		keys++;
+	if (keys != length)
+		luaL_error(L, "%s must be an array of strings: {'a', 'b'}", name);
+	return length;
+}
+
 const char *const *check_texts(lua_State *L, int arg, const char *name, struct hs_arena *arena, int *count)
 {
 	const char **texts;
@@ -170,9 +198,7 @@ const char *const *check_texts(lua_State *L, int arg, const char *name, struct h
 	*count = 0;
 	if (lua_isnoneornil(L, arg))
 		return NULL;
-	if (!lua_istable(L, arg))
-		raise(L, name, "an array of strings", arg);
-	n = lua_rawlen(L, arg);
+	n = check_array(L, arg, name);
 	if (n > 1000000)
 		luaL_error(L, "%s has too many items", name);
 	texts = alloc(L, arena, (n + 1) * sizeof *texts);
@@ -206,11 +232,8 @@ static enum hs_code take_list(lua_State *L, int arg, const char *field, struct h
 			      const char *const **items, int *count, struct hs_error *err)
 {
 	const char **texts;
-	size_t n;
+	size_t n = check_array(L, arg, field);
 
-	if (!lua_istable(L, arg))
-		raise(L, field, "an array of strings", arg);
-	n = lua_rawlen(L, arg);
 	if (n > 10000)
 		return hs_fail(err, HS_INVALID, field, "%s has %zu items", field, n);
 	texts = alloc(L, arena, (n + 1) * sizeof *texts);
@@ -446,14 +469,11 @@ enum hs_code check_filter(lua_State *L, int arg, struct hs_store *store, struct 
 	filter->tags_none = filter_texts(L, arg, "tags_none", arena, &filter->tag_none_count);
 	filter->order = filter_order(L, arg);
 	filter->descending = field_flag(L, arg, "descending", false);
-	filter->limit = field_int(L, arg, "limit", -1);
-	filter->offset = field_int(L, arg, "offset", 0);
+	filter->limit = field_count(L, arg, "limit", -1);
+	filter->offset = field_count(L, arg, "offset", 0);
 	lua_getfield(L, arg, "enabled");
 	filter->enabled = lua_isnil(L, -1) ? -1 : check_flag(L, -1, "enabled");
-	lua_getfield(L, arg, "limit");
-	if ((!lua_isnil(L, -1) && filter->limit < 0) || filter->offset < 0)
-		luaL_error(L, "limit and offset cannot be negative");
-	lua_pop(L, 2);
+	lua_pop(L, 1);
 	rc = filter_times(L, arg, filter, err);
 	return rc ? rc : filter_after(L, arg, store, at, arena, filter, err);
 }

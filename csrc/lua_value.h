@@ -46,6 +46,8 @@ enum hs_code check_time(lua_State *L, int arg, const char *field, int64_t *time,
 /* Fields of the table at ARG: absent is NULL, the fallback, false. */
 const char *field_text(lua_State *L, int arg, const char *name);
 int64_t field_int(lua_State *L, int arg, const char *name, int64_t fallback);
+/* A whole number that is not negative. */
+int64_t field_count(lua_State *L, int arg, const char *name, int64_t fallback);
 bool field_flag(lua_State *L, int arg, const char *name, bool fallback);
 /* Raises unless the value at ARG is nil or a table with no key but those of ALLOWED. */
 void check_keys(lua_State *L, int arg, const char *what, const char *const allowed[]);

@@ -48,7 +48,7 @@ void hs_parameter(struct hs_composed *composed, const char *sql, struct hs_value
 static enum hs_code notice(struct hs_store *store, enum hs_code rc)
 {
 	if (rc && store->depth > 0 && !store->driver->in_transaction(store->db))
-		store->broken = true;
+		store->broken = rc;
 	return rc;
 }
 
@@ -81,9 +81,9 @@ enum hs_code hs_run_int(struct hs_store *store, enum hs_sql statement, const str
 
 /* -- transactions ----------------------------------------------------------------------------------------- */
 
-static enum hs_code fail_broken(struct hs_error *err)
+static enum hs_code fail_broken(enum hs_code broken, struct hs_error *err)
 {
-	return hs_fail(err, HS_QUERY, NULL, "the database ended this transaction after an earlier failure; "
+	return hs_fail(err, broken, NULL, "the database ended this transaction after an earlier failure; "
 		       "nothing of it was written");
 }
 
@@ -95,7 +95,7 @@ enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err)
 		return hs_fail(err, HS_READONLY, NULL, "the store was opened readonly; open it without "
 			       "readonly to write");
 	if (store->broken)
-		return fail_broken(err);
+		return fail_broken(store->broken, err);
 	if (write && store->depth > 0 && !store->writing)
 		return hs_fail(err, HS_READONLY, NULL, "the transaction only reads; begin it without readonly to "
 			       "write in it");
@@ -112,11 +112,11 @@ enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err)
 
 static enum hs_code end_outermost(struct hs_store *store, enum hs_code rc, struct hs_error *err)
 {
-	bool broken = store->broken;
+	enum hs_code broken = store->broken;
 
-	store->broken = false;
+	store->broken = HS_OK;
 	if (rc == HS_OK && broken)
-		rc = fail_broken(err);
+		rc = fail_broken(broken, err);
 	if (rc == HS_OK)
 		return store->driver->commit(store->db, err);
 	store->driver->rollback(store->db);
@@ -135,7 +135,7 @@ static enum hs_code end_nested(struct hs_store *store, enum hs_code rc, struct h
 	if (store->broken ||
 	    hs_run(store, HS_SQL_SAVEPOINT_ROLLBACK, NULL, 0, NULL, NULL, &ignored) ||
 	    hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, &ignored))
-		store->broken = true;
+		store->broken = rc;
 	return rc;
 }
 

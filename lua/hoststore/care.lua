@@ -48,16 +48,45 @@ function core.methods.stats(store)
   end, { readonly = true })
 end
 
---- Writes a consistent copy of the database while it is in use. An existing file is replaced, and
--- only when the copy is whole.
+local function refuse(...)
+  return nil, core.error { code = "invalid", field = "path", message = string.format(...) }
+end
+
+-- A database that is in use must not be replaced: who has it open would go on writing to the old file,
+-- and a journal beside it would be played into the new one.
+local function backup_target(store, path)
+  local target, facts, err
+  target, err = file.target(path)
+  if not target then return nil, err end
+  facts, err = core.describe(store)
+  if not facts then return nil, err end
+  local own, there = facts.location and core.sys.stat(facts.location), core.sys.stat(target)
+  if own and there and own.device == there.device and own.inode == there.inode then
+    return refuse("'%s' is the database itself; give another path", path)
+  end
+  for _, suffix in ipairs { "-journal", "-wal" } do
+    local journal = core.sys.stat(target .. suffix)
+    if journal and journal.size > 0 then
+      return refuse("'%s' is a database in use, or one that was not closed: there is a '%s'; give another path",
+        path, target .. suffix)
+    end
+  end
+  return target
+end
+
+--- Writes a consistent copy of the database while it is in use. An older copy is replaced, and only
+-- when the new one is whole; a database in use is not.
 ---@param path string
 ---@return true?, hoststore.Error?
 function core.methods.backup(store, path)
   if type(path) ~= "string" then error("backup needs a path, not " .. type(path), 2) end
   if core.depth(store) > 0 then error("a backup cannot be made within a transaction", 2) end
-  local copy, message, errno = core.sys.replace(path, PRIVATE)
+  local target, err = backup_target(store, path)
+  if not target then return nil, err end
+  local copy, message, errno = core.sys.replace(target, PRIVATE)
   if not copy then return nil, file.failure(message, errno) end
-  local done, err = core.backup(store, copy:temporary())
+  local done
+  done, err = core.backup(store, copy:temporary())
   if not done then
     copy:abort()
     return nil, err

@@ -1,6 +1,7 @@
 --- Entries of an import or a plan: hosts as some source gives them.
 
 local core = require "hoststore.core"
+local options = require "hoststore.options"
 
 local entry = {}
 
@@ -26,6 +27,9 @@ end
 ---@param given table
 ---@return true?, hoststore.Error?
 function entry.check(given)
+  if type(given) ~= "table" then
+    return nil, core.error { code = "invalid", message = "an entry must be a table, not " .. type(given) }
+  end
   for field, value in pairs(given) do
     local wanted = types[field]
     if value == core.null then
@@ -60,12 +64,12 @@ end
 ---@return number
 function entry.delete_limit(max_deletes, total)
   if max_deletes == nil then return math.huge end
-  if type(max_deletes) == "number" then return max_deletes end
-  local percent = tostring(max_deletes):match("^(%d+%.?%d*)%%$")
+  if options.is_count(max_deletes) then return max_deletes end
+  local percent = tonumber(tostring(max_deletes):match "^(%d+%.?%d*)%%$")
   if not percent then
-    error(("max_deletes must be a number or a percentage like '30%%', not '%s'"):format(tostring(max_deletes)), 3)
+    error(("max_deletes must be a whole number or a percentage like '30%%', not '%s'"):format(tostring(max_deletes)), 3)
   end
-  return math.floor(total * tonumber(percent) / 100)
+  return math.floor(total * percent / 100)
 end
 
 --- The refusal of more deletions than allowed.

@@ -56,9 +56,11 @@ function file.resolve(path)
   return nil, core.error { code = "query", message = path .. ": too many levels of symbolic links" }
 end
 
--- The file that stands for path, or nil and why nothing can be written there: a rename would put
--- a file in the place of a device or pipe.
-local function writable_target(path)
+--- The file that stands for path, or nil and why nothing can be written there: a rename would put
+--- a file in the place of a device or pipe.
+---@param path string
+---@return string? target, hoststore.Error? err
+function file.target(path)
   local target, err = file.resolve(path)
   if not target then
     return nil, err
@@ -79,7 +81,7 @@ end
 ---@param generate fun(sink: fun(text: string))
 ---@return boolean? same, hoststore.Error? err
 function file.compare(path, generate)
-  local target, err = writable_target(path)
+  local target, err = file.target(path)
   if not target then
     return nil, err
   end
@@ -111,7 +113,7 @@ end
 ---@return any result what generate returned
 ---@return hoststore.Error? err
 function file.replace(path, generate)
-  local target, err = writable_target(path)
+  local target, err = file.target(path)
   if not target then
     return nil, err
   end

@@ -54,6 +54,9 @@ function core.methods.history(store, id, given)
   if version == 0 then
     return nil, core.error({ code = "not_found", field = "id", message = ("there is no host '%s'"):format(id) })
   end
+  if given.limit ~= nil and not options.is_count(given.limit) then
+    error("limit must be a whole number, not " .. tostring(given.limit), 2)
+  end
   local from = given.limit and math.max(version - given.limit + 1, 1) or 0
   if given.limit == 0 then return {} end
   return read(store, { stream = stream, by_version = true, from = from })

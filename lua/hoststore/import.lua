@@ -104,6 +104,11 @@ local function import_all(store, lines, format, given)
     if given.progress and result.processed % PROGRESS_EVERY == 0 then given.progress(result.processed) end
   end
   if not import and not begin() then return nil, err end
+  -- A page that says "not found" in the place of a list must not empty the store.
+  if mode == "sync" and result.failed > 0 and result.failed == result.processed then
+    return nil, core.error { code = "invalid", line = result.errors[1].line,
+      message = "no record of the source is a host, so nothing was deleted: " .. result.errors[1].message }
+  end
   if mode == "sync" then
     local done
     done, err = delete_missing(store, import, given, result)
@@ -117,7 +122,7 @@ end
 local function run(store, lines, format, given)
   local begun, err = core.begin(store, true)
   if not begun then return nil, err end
-  local ok, result, failure = pcall(import_all, store, lines, format, given)
+  local ok, result, failure = core.call(import_all, store, lines, format, given)
   local done
   done, err = core.finish(store, ok and result ~= nil and not given.dry_run)
   if not ok then error(result, 0) end

@@ -25,6 +25,13 @@ function options.set(...)
   return set
 end
 
+--- Whether a value is a whole number, not negative.
+---@param value any
+---@return boolean
+function options.is_count(value)
+  return type(value) == "number" and value >= 0 and value < math.huge and value % 1 == 0
+end
+
 local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 604800 }
 
 --- The seconds of a length of time such as "30d"; nil when it is none.

@@ -62,6 +62,7 @@ end
 
 -- An age in seconds out of a number or a text like "30d".
 local function parse_age(age)
+  if type(age) == "number" and (age < 0 or age ~= age) then error("max_age cannot be negative", 3) end
   local seconds = type(age) == "number" and age or options.duration(tostring(age))
   if seconds then return seconds end
   return nil, core.error { code = "invalid", field = "max_age",
@@ -85,7 +86,9 @@ end
 function core.methods.apply_retention(store, given)
   given = options.check(given, retention_keys, "the options")
   local rules, err = { max_count = given.max_count, keep = given.keep }, nil
-  if rules.max_count ~= nil and type(rules.max_count) ~= "number" then error("max_count must be a number", 2) end
+  if rules.max_count ~= nil and not options.is_count(rules.max_count) then
+    error("max_count must be a whole number, not " .. tostring(rules.max_count), 2)
+  end
   if rules.keep ~= nil and type(rules.keep) ~= "function" then error("keep must be a function", 2) end
   if given.max_age ~= nil then
     rules.max_age, err = parse_age(given.max_age)

@@ -21,7 +21,7 @@ local function finish(store, good, first, ...)
 end
 
 --- Runs fn; what it writes is committed together, or not at all: it is rolled back when fn returns
--- nil and an error, or raises. Transactions nest; an inner one is undone alone.
+-- nil and an error, or raises. Transactions nest; an inner one is undone alone. fn cannot yield.
 ---@param fn fun(): ...
 ---@param given { readonly: boolean? }?  readonly: reads only, all of the same state
 ---@return any result  what fn returned, true when that was nothing
@@ -31,7 +31,7 @@ function core.methods.transaction(store, fn, given)
   if type(fn) ~= "function" then error("transaction needs a function, not " .. type(fn), 2) end
   local begun, err = core.begin(store, not given.readonly)
   if not begun then return nil, err end
-  return finish(store, pcall(fn))
+  return finish(store, core.call(fn))
 end
 
 return core.methods.transaction

@@ -5,31 +5,50 @@ local options = require "hoststore.options"
 
 local PAGE = 1000
 
--- Iterates by pages, each of which begins behind the last host seen. So no statement stays open
--- between two steps, whatever the loop does: a host changed meanwhile is seen as it is when its page
--- is read.
-local function iterate(list, filter)
+-- Iterates by pages, each of which begins behind the last host seen, so that no statement stays open
+-- between two steps, whatever the loop does. What the loop changes may move behind its place: such a
+-- host is given once more at most, and one that is new since the start is passed over, so that every
+-- loop ends.
+local function iterate(store, filter)
   local page_filter = {}
   for name, value in pairs(options.check(filter, setmetatable({}, { __index = function() return true end }),
     "the filter")) do
     page_filter[name] = value
   end
   local left = page_filter.limit or math.huge
-  if type(left) ~= "number" then error("limit must be a whole number, not " .. type(left), 3) end
-  local page, index
+  if left ~= math.huge and not options.is_count(left) then
+    error("limit must be a whole number, not " .. tostring(left), 3)
+  end
+  local start, err = core.position(store)
+  if not start then error(err, 0) end
+  local page, index, wanted
+  local changed = {}
 
   local function turn()
-    page_filter.limit = math.min(left, PAGE)
-    local err
-    page, err = list(page_filter)
+    wanted = math.min(left, PAGE)
+    page_filter.limit = wanted
+    page, err = store:list(page_filter)
     if not page then error(err, 0) end
-    index, left, page_filter.offset, page_filter.after = 0, left - #page, nil, page[#page]
+    index, left, page_filter.offset = 0, left - #page, nil
+    local last = page[#page]
+    -- A copy: the loop may write into the host it is given.
+    page_filter.after = last and { id = last.id, ip = last.ip, hostname = last.hostname,
+      created_at = last.created_at, updated_at = last.updated_at }
+  end
+
+  local function is_due(host)
+    if host.position <= start then return true end
+    if host.version == 1 or changed[host.id] then return false end
+    changed[host.id] = true
+    return true
   end
 
   turn()
   return function()
-    if index == #page and index == page_filter.limit and left > 0 then turn() end
-    index = index + 1
+    repeat
+      if index == #page and index == wanted and left > 0 then turn() end
+      index = index + 1
+    until page[index] == nil or is_due(page[index])
     return page[index]
   end
 end
@@ -38,7 +57,7 @@ end
 ---@param filter hoststore.Filter?
 ---@return fun(): hoststore.Host?
 function core.methods.hosts(store, filter)
-  return iterate(function(page) return store:list(page) end, filter)
+  return iterate(store, filter)
 end
 
 --- The hosts as they were at one moment. Read-only.

@@ -9,7 +9,7 @@
 local core = require "hoststore.core"
 
 local byte, concat, find, gmatch = string.byte, table.concat, string.find, string.gmatch
-local gsub, match, sub = string.gsub, string.match, string.sub
+local gsub, lower, match, sub = string.gsub, string.lower, string.match, string.sub
 
 local hosts = { fields = { comment = true, tags = true, aliases = true } }
 
@@ -81,10 +81,14 @@ local function read_line(line)
   end
   local entry = { ip = ip, hostname = hostname, aliases = {}, comment = core.null, tags = {} }
   if more ~= "" then
-    local aliases, count = entry.aliases, 0
+    -- Hosts files say a name twice ("127.0.1.1 vm vm"), which means no more than once.
+    local aliases, seen = entry.aliases, { [lower(hostname)] = true }
     for alias in gmatch(more, WORD) do
-      count = count + 1
-      aliases[count] = alias
+      local key = lower(alias)
+      if not seen[key] then
+        seen[key] = true
+        aliases[#aliases + 1] = alias
+      end
     end
   end
   if hash then
