@@ -108,7 +108,7 @@ describe("hosts(5)", function()
     it("takes files as they are found", function()
       assert.same({
         { 2, entry() },
-        { 3, entry { aliases = { "nas", "NAS" } } },
+        { 3, entry { aliases = { "nas" } } },
         { 4, entry { comment = "comment" } },
         { 5, entry { ip = "::1", hostname = "localhost", aliases = { "ip6-localhost" }, comment = "a # b" } },
         { 8, entry { comment = "x", tags = { "a", "b c" } } },
