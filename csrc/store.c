@@ -197,6 +197,7 @@ static enum hs_code check_schema(struct hs_store *store, struct hs_error *err)
 enum hs_code hs_store_open(struct hs_store *store, const struct hs_driver *driver,
 			   const struct hs_store_options *options, struct hs_error *err)
 {
+	struct hs_open how = options->open;
 	enum hs_code rc;
 
 	if (driver->abi != HS_DRIVER_ABI)
@@ -219,7 +220,8 @@ enum hs_code hs_store_open(struct hs_store *store, const struct hs_driver *drive
 		if (!store->actor)
 			return hs_no_memory(err);
 	}
-	rc = driver->open(&options->open, &store->db, err);
+	how.tenant = store->tenant;
+	rc = driver->open(&how, &store->db, err);
 	if (rc)
 		return rc;
 	return check_schema(store, err);
