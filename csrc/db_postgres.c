@@ -168,9 +168,14 @@ static enum hs_code connect_to(struct hs_db *db, const char *url, struct hs_erro
 	PQconninfoOption *parsed = PQconninfoParse(url, &message);
 
 	if (!parsed) {
-		enum hs_code code = message ? fail(err, HS_INVALID_URL, "the PostgreSQL URL is wrong: %s", message)
-			: fail_memory(err);
+		/* The message may end by quoting the URL, and with it a password. */
+		char *quoted = message ? strstr(message, url) : NULL;
+		enum hs_code code;
 
+		if (quoted)
+			strcpy(quoted, "...");
+		code = message ? fail(err, HS_INVALID_URL, "libpq does not take the URL: %s", message)
+			: fail_memory(err);
 		PQfreemem(message);
 		return code;
 	}

@@ -110,6 +110,7 @@ end
 -- All but our own options is libpq's to understand. No message quotes the URL: it may hold a password,
 -- which is why the escapes that libpq would quote are checked here.
 local function parse_postgres(scheme, rest)
+  if rest:sub(1, 2) ~= "//" then return invalid("write a PostgreSQL URL like postgres://user@host/database") end
   if (rest:gsub("%%%x%x", "")):find("%", 1, true) or rest:find("%00", 1, true) then
     return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits, or %%00")
   end

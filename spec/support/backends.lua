@@ -154,6 +154,11 @@ function postgres.clear()
   execute("CREATE SCHEMA " .. schemas[#schemas])
 end
 
+--- Runs one statement of SQL as the superuser; "@" before a name is the schema of the database.
+function postgres.execute(sql)
+  execute((sql:gsub("@", schemas[#schemas] .. ".")))
+end
+
 local backends = { file, memory, postgres }
 
 for _, backend in ipairs(backends) do
