@@ -2,7 +2,8 @@
 #
 #   make              the modules for LUA_VERSION: 5.4, 5.3, 5.1 or jit
 #   make run          imports a hosts file, tags, publishes, and shows who changed what
-#   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them
+#   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them.
+#                     PostgreSQL is started for them, privately
 #   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left

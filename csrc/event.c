@@ -228,7 +228,8 @@ static bool take_time(const cJSON *object, const char *name, int64_t *time)
 	*time = HS_TIME_UNSET;
 	if (!item || cJSON_IsNull(item))
 		return true;
-	if (!cJSON_IsNumber(item) || !(item->valuedouble >= HS_TIME_MIN && item->valuedouble <= HS_TIME_MAX))
+	if (!cJSON_IsNumber(item) || !(item->valuedouble >= (double)HS_TIME_MIN &&
+				     item->valuedouble <= (double)HS_TIME_MAX))
 		return false;
 	*time = (int64_t)item->valuedouble;
 	return true;
