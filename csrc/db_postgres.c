@@ -36,6 +36,7 @@ struct hs_db {
 	unsigned clock;
 	int busy_timeout;		/* milliseconds */
 	bool readonly, durable;
+	bool ready;			/* the session is as set_up makes it */
 	bool begun, writing;		/* a transaction, though its connection may be lost */
 	int64_t lock;			/* of the tenant's writer */
 };
@@ -160,6 +161,7 @@ static enum hs_code set_up(struct hs_db *db, struct hs_error *err)
 			       : "SET synchronous_commit = off", err);
 	if (code == HS_OK && db->readonly)
 		code = execute(db, "SET default_transaction_read_only = on", err);
+	db->ready = code == HS_OK;
 	return code;
 }
 
@@ -213,8 +215,9 @@ static enum hs_code be_connected(struct hs_db *db, struct hs_error *err)
 {
 	if (db->begun)
 		return PQstatus(db->connection) == CONNECTION_OK ? HS_OK : fail_lost(db, err);
-	if (is_alive(db))
+	if (db->ready && is_alive(db))
 		return HS_OK;
+	db->ready = false;
 	forget_statements(db);
 	PQreset(db->connection);
 	return PQstatus(db->connection) == CONNECTION_OK ? set_up(db, err) : fail_lost(db, err);
@@ -567,7 +570,8 @@ static enum hs_code identify(struct hs_db *db, const struct hs_open *how, struct
 	return found_schema(db, err);
 }
 
-/* FNV-1a 64: the same in every process that writes to the tenant, for ever. */
+/* FNV-1a 64: the same in every process that writes to the tenant, for ever. Where two schemas or two
+ * tenants share a lock, they wait for each other without need and without harm. */
 static int64_t lock_of(const char *tenant)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
@@ -606,7 +610,7 @@ static enum hs_code postgres_open(const struct hs_open *how, struct hs_db **open
 	return HS_OK;
 }
 
-/* -- care ---------------------------------------------------------------------------------------------------------------- */
+/* -- care ------------------------------------------------------------------------------------------------------ */
 
 static enum hs_code postgres_backup(struct hs_db *db, const char *path, struct hs_error *err)
 {

@@ -143,8 +143,9 @@ end
 local postgres = { name = "postgres" }
 
 function postgres.make()
-  schemas[#schemas + 1] = "t" .. #schemas + 1
-  postgres.url = postgres_url() .. "&options=-csearch_path%3D" .. schemas[#schemas]
+  local schema = "t" .. #schemas + 1
+  postgres.url = postgres_url() .. "&options=-csearch_path%3D" .. schema
+  schemas[#schemas + 1] = schema
   postgres.clear()
   return postgres.url
 end
