@@ -2,7 +2,8 @@
 #
 #   make              the modules for LUA_VERSION: 5.4, 5.3, 5.1 or jit
 #   make run          imports a hosts file, tags, publishes, and shows who changed what
-#   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them
+#   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them.
+#                     PostgreSQL is started for them, privately
 #   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
@@ -12,7 +13,8 @@
 #   make deps         installs the Debian packages that run and test need
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are the builder's; so are PKG_CONFIG and, where pkg-config does
-# not know, LUA_INCDIR, SQLITE3_INCDIR, SQLITE3_LIBDIR, CJSON_INCDIR and CJSON_LIBDIR.
+# not know, LUA_INCDIR and the _INCDIR and _LIBDIR of SQLITE3, CJSON and LIBPQ. The PostgreSQL driver
+# is built where libpq is.
 
 # LUA alone says which version is meant, too.
 LUA_VERSION := $(or $(LUA_VERSION),$(if $(LUA),$(shell \
@@ -48,7 +50,9 @@ LINK = $(call quiet,LD)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 # The core is what is neither a driver nor a binding to Lua.
 CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
 CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
-MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so
+HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo yes))
+MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
+	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
 TEST_SHIM = $(BUILD)/no_shared_mmap.so
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
@@ -76,6 +80,10 @@ $(BUILD)/hoststore/sqlite.so: $(OBJ)/db_sqlite.o $(OBJ)/lua_driver_sqlite.o
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
 
+$(BUILD)/hoststore/postgres.so: $(OBJ)/db_postgres.o $(OBJ)/lua_driver_postgres.o
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(call libs,libpq,pq,$(LIBPQ_LIBDIR))
+
 $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 	$(LINK) -o $@ $^
 
@@ -87,6 +95,7 @@ $(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
 HEADERS =
 $(OBJ)/lua_%.o $(OBJ)/faulty_driver.o: HEADERS = $(call cflags,$(LUA_NAME),$(LUA_INCDIR))
 $(OBJ)/db_sqlite.o: HEADERS = $(call cflags,sqlite3,$(SQLITE3_INCDIR))
+$(OBJ)/db_postgres.o: HEADERS = $(call cflags,libpq,$(LIBPQ_INCDIR))
 $(OBJ)/event.o: HEADERS = $(call cflags,libcjson,$(CJSON_INCDIR))
 
 $(OBJ)/%.o: csrc/%.c | $(GEN)/hs_sql.h $(OBJ)
@@ -99,14 +108,16 @@ $(OBJ)/faulty_driver.o: spec/support/faulty_driver.c | $(GEN)/hs_sql.h $(OBJ)
 	$(COMPILE) $(HEADERS) -c -o $@ $<
 
 $(OBJ)/db_sqlite.o: | $(GEN)/sql_sqlite.h
+$(OBJ)/db_postgres.o: | $(GEN)/sql_postgres.h
 
 $(GEN)/hs_sql.h: sql/compile.lua sql/queries.sql
 	@mkdir -p $(@D)
 	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua names >../$@
 
-$(GEN)/sql_sqlite.h: sql/compile.lua sql/queries.sql $(wildcard sql/sqlite/*.sql)
+.SECONDEXPANSION:
+$(GEN)/sql_%.h: sql/compile.lua sql/queries.sql $$(wildcard sql/$$*/*.sql)
 	@mkdir -p $(@D)
-	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua tables sqlite sqlite/*.sql >../$@
+	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua tables $* $*/*.sql >../$@
 
 $(OBJ):
 	@mkdir -p $@
@@ -123,7 +134,7 @@ test: deps-test
 	@set -e; for version in $(TEST_VERSIONS); do \
 		$(MAKE) -s test-modules LUA_VERSION=$$version; \
 	done
-	@spec/support/run_specs $(TEST_VERSIONS:%=build/%) -- $(SPECS)
+	@spec/support/with_postgres spec/support/run_specs $(TEST_VERSIONS:%=build/%) -- $(SPECS)
 
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ASAN_VERSIONS = 5.4 5.1
@@ -136,13 +147,13 @@ test-asan: deps-test
 	done
 	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1" \
-		spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
+		spec/support/with_postgres spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
 test-valgrind: deps-valgrind
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 		--show-leak-kinds=definite" \
-		spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
+		spec/support/with_postgres spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
 
 lint: deps-lint
 	luacheck -q --no-color lua lua/hoststore.command spec sql examples
@@ -206,8 +217,9 @@ clean:
 
 # -- Debian packages ---------------------------------------------------------------------------
 
-PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
-PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3
+PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
+PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
+	postgresql
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev

@@ -206,6 +206,7 @@ void hs_store_close(struct hs_store *store);
 enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err);
 enum hs_code hs_end(struct hs_store *store, enum hs_code rc, struct hs_error *err);
 
+/* A named or a composed statement. With ROW, a value that is not UTF-8 finds nothing. */
 enum hs_code hs_run(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 		    int count, hs_row_fn *row, void *context, struct hs_error *err);
 enum hs_code hs_query(struct hs_store *store, const char *sql, const struct hs_value *values,

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HS_DRIVER_ABI 1
+#define HS_DRIVER_ABI 2
 
 /* What can go wrong. The names users see (hs_code_name) are these in lower case. */
 enum hs_code {
@@ -68,6 +68,7 @@ typedef enum hs_code hs_row_fn(void *context, const struct hs_value *row, int co
 /* How to open a database. Strings are never NULL unless said so. */
 struct hs_open {
 	const char *location;	/* what the driver calls the database: a path, a connection string */
+	const char *tenant;	/* whose log is written: writers of others need not wait */
 	bool readonly;		/* refuse every write */
 	bool create;		/* make the database when it is missing */
 	bool durable;		/* a commit that returned survives a power cut */

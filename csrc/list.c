@@ -258,6 +258,15 @@ static void compose_after(struct hs_composed *c, const struct hs_filter *filter,
 	hs_piece(c, ")))");
 }
 
+/* Whether SQL alone decides which rows match, so that it may stop at the limit. */
+static bool is_plain(const struct hs_filter *f)
+{
+	return f->enabled < 0 && !f->origin && !f->hostname && !f->tags && !f->tags_all && !f->tags_none &&
+	       !f->ip_pattern && !f->hostname_pattern && !f->text && f->created_since == HS_TIME_UNSET &&
+	       f->created_until == HS_TIME_UNSET && f->updated_since == HS_TIME_UNSET &&
+	       f->updated_until == HS_TIME_UNSET;
+}
+
 static void compose_list(struct hs_composed *c, const char *tenant, const struct matcher *matcher)
 {
 	const struct hs_filter *f = matcher->filter;
@@ -294,6 +303,8 @@ static void compose_list(struct hs_composed *c, const char *tenant, const struct
 	if (f->order != HS_BY_HOSTNAME)
 		hs_piece(c, ", hostname");
 	hs_piece(c, ", id");
+	if (is_plain(f) && f->limit >= 0 && f->offset <= INT64_MAX - f->limit)
+		hs_parameter(c, " LIMIT ", hs_int(f->offset + f->limit));
 }
 
 /* -- scanning -------------------------------------------------------------------------------------------------------------- */
@@ -423,6 +434,7 @@ enum hs_code hs_host_count(struct hs_store *store, struct hs_arena *arena, struc
 	enum hs_code rc;
 
 	all.after = NULL;
+	all.limit = -1;
 	rc = prepare_matcher(arena, &scan.matcher, &all, err);
 	if (rc == HS_OK)
 		rc = at.now ? scan_now(store, &scan, err) : scan_then(store, &scan, at, err);

@@ -52,15 +52,29 @@ static enum hs_code notice(struct hs_store *store, enum hs_code rc)
 	return rc;
 }
 
+/* Nothing but UTF-8 is ever stored, so a read that asks for another text finds nothing. Some
+ * databases would find that, others refuse the question. */
+static bool finds_nothing(const struct hs_value *values, int count, hs_row_fn *row)
+{
+	for (int i = 0; row && i < count; i++)
+		if (values[i].type == HS_TEXT && !hs_is_utf8(values[i].s, values[i].n))
+			return true;
+	return false;
+}
+
 enum hs_code hs_run(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 		    int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
+	if (finds_nothing(values, count, row))
+		return HS_OK;
 	return notice(store, store->driver->run(store->db, statement, values, count, row, context, err));
 }
 
 enum hs_code hs_query(struct hs_store *store, const char *sql, const struct hs_value *values,
 		      int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
+	if (finds_nothing(values, count, row))
+		return HS_OK;
 	return notice(store, store->driver->query(store->db, sql, values, count, row, context, err));
 }
 
@@ -197,6 +211,7 @@ static enum hs_code check_schema(struct hs_store *store, struct hs_error *err)
 enum hs_code hs_store_open(struct hs_store *store, const struct hs_driver *driver,
 			   const struct hs_store_options *options, struct hs_error *err)
 {
+	struct hs_open how = options->open;
 	enum hs_code rc;
 
 	if (driver->abi != HS_DRIVER_ABI)
@@ -219,7 +234,8 @@ enum hs_code hs_store_open(struct hs_store *store, const struct hs_driver *drive
 		if (!store->actor)
 			return hs_no_memory(err);
 	}
-	rc = driver->open(&options->open, &store->db, err);
+	how.tenant = store->tenant;
+	rc = driver->open(&how, &store->db, err);
 	if (rc)
 		return rc;
 	return check_schema(store, err);

@@ -72,18 +72,24 @@ local function unescape(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- Options behind the '?' of an sqlite: URL.
-local function parse_query(text, query)
-  local options = {}
+-- What only SQLite has: not options of a postgres: URL.
+local of_sqlite = { journal = true, page_size = true }
+
+-- Takes the options out of what stands behind the '?' of a URL. Returns them and an array of the rest.
+local function parse_query(query)
+  local options, rest = {}, {}
   for part in query:gmatch("[^&]+") do
     local name, value = part:match("^([^=]*)=?(.*)$")
     local rule = rules[name]
-    if not (rule and rule[2]) then return invalid("'%s' has an unknown option '%s'", text, name) end
-    options[name] = rule[2](unescape(value))
-    local good, wanted = rule[1](options[name])
-    if not good then return invalid("in '%s' %s %s, not '%s'", text, name, wanted, value) end
+    if rule and rule[2] then
+      options[name] = rule[2](unescape(value))
+      local good, wanted = rule[1](options[name])
+      if not good then return invalid("in the database URL %s %s, not '%s'", name, wanted, value) end
+    else
+      rest[#rest + 1] = part
+    end
   end
-  return options
+  return options, rest
 end
 
 local function parse_sqlite(text, rest)
@@ -95,9 +101,27 @@ local function parse_sqlite(text, rest)
     end
   end
   if path == "" then return invalid("'%s' names no file; write it like sqlite:///etc/hoststore/hosts.db", text) end
-  local options, err = parse_query(text, query)
-  if not options then return nil, err end
+  local options, unknown = parse_query(query)
+  if not options then return nil, unknown end
+  if unknown[1] then return invalid("'%s' has an unknown option '%s'", text, unknown[1]:match("^[^=]*")) end
   return { driver = "sqlite", location = unescape(path), options = options }
+end
+
+-- All but our own options is libpq's to understand. No message quotes the URL: it may hold a password,
+-- which is why the escapes that libpq would quote are checked here.
+local function parse_postgres(scheme, rest)
+  if rest:sub(1, 2) ~= "//" then return invalid("write a PostgreSQL URL like postgres://user@host/database") end
+  if (rest:gsub("%%%x%x", "")):find("%", 1, true) or rest:find("%00", 1, true) then
+    return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits, or %%00")
+  end
+  local base, query = rest:match("^([^?]*)%??(.*)$")
+  local options, others = parse_query(query)
+  if not options then return nil, others end
+  for name in pairs(of_sqlite) do
+    if options[name] ~= nil then return invalid("%s is an option of SQLite, not of PostgreSQL", name) end
+  end
+  query = others[1] and "?" .. table.concat(others, "&") or ""
+  return { driver = "postgres", location = scheme .. ":" .. base .. query, options = options }
 end
 
 --- Takes a URL apart.
@@ -111,10 +135,8 @@ function url.parse(text)
   scheme = scheme:lower()
   if scheme == "sqlite" then return parse_sqlite(text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end
-  if scheme == "postgres" or scheme == "postgresql" then
-    return { driver = "postgres", location = text, options = {} }
-  end
-  return invalid("'%s' has the unknown scheme '%s'; use sqlite:, memory: or a plain path", text, scheme)
+  if scheme == "postgres" or scheme == "postgresql" then return parse_postgres(scheme, rest) end
+  return invalid("'%s' has the unknown scheme '%s'; use sqlite:, memory:, postgres: or a plain path", text, scheme)
 end
 
 local function load_driver(name)
@@ -141,7 +163,12 @@ function url.open(text, given)
   local target, err = url.parse(text)
   if not target then return nil, err end
   local options = target.options
-  for name, value in pairs(given or {}) do options[name] = value end
+  for name, value in pairs(given or {}) do
+    if of_sqlite[name] and target.driver ~= "sqlite" then
+      return nil, core.error({ code = "unsupported", message = name .. " is an option of SQLite, not of PostgreSQL" })
+    end
+    options[name] = value
+  end
   local driver
   driver, err = load_driver(target.driver)
   if not driver then return nil, err end

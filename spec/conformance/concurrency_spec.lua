@@ -105,7 +105,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       it("open a new database together, and both find it ready", function()
         store:close()
         for i = 1, 3 do
-          os.remove(backend.url:match("^sqlite://(.*)$"))
+          backend.clear()
           local pipes = {}
           for k, name in ipairs { "a", "b" } do
             local writer = system.lua(WRITER, backend.url, "adds", name, 1)

@@ -20,6 +20,27 @@ for _, backend in ipairs(require "spec.support.backends") do
       return expect.pluck(assert(store:events(options)), "position")
     end
 
+    it("has nothing under a name that is not UTF-8, and a transaction that asks goes on", function()
+      local bad = "a\255"
+      assert(store:transaction(function()
+        assert.same({}, store:events { stream = bad })
+        assert.same({}, store:events { prefix = bad })
+        assert.same({}, store:events { types = { bad, "Red" } })
+        assert.same({}, store:log { actor = bad })
+        assert.same({}, store:streams { prefix = bad })
+        assert.same({}, store:stream(bad):read())
+        assert.equal(0, store:stream(bad):version())
+        assert.is_nil((store:stream(bad):load_snapshot()))
+        assert.same({}, store:lookup(bad))
+        assert.same({}, store:list { hostname = bad })
+        assert.same({}, store:list { tags = { bad } })
+        expect.failure("not_found", store:get_snapshot(bad))
+        expect.failure("not_found", store:delete_snapshot(bad))
+        return store:stream("b"):append { type = "Red" }
+      end))
+      assert.equal(1, store:stream("b"):version())
+    end)
+
     it("is read in the order of positions", function()
       assert.same({ 1, 2, 3, 4, 5, 6 }, positions())
       local event = store:events()[6]

@@ -234,7 +234,7 @@ for _, backend in ipairs(require "spec.support.backends") do
     end)
 
     it("happens when the store is collected", function()
-      hoststore.open(backend.name == "sqlite memory" and "memory:" or backend.directory() .. "/other.db")
+      assert(hoststore.open(backend.make()))
       collectgarbage()
       collectgarbage()
       assert.equal(0, (backend.faulty.connections()))

@@ -6,8 +6,9 @@
 ---       before_each(function() store = backend.open() end)
 ---       after_each(backend.finish)
 ---
---- open(options) makes an empty database and opens it. reopen(options) opens the one made last once
---- more; backends without it have a database that only one handle can see. finish() closes what
+--- make() makes room for a database and returns its `url`; open(options) does so and opens it.
+--- reopen(options) opens the one made last once more, and clear() removes it while nobody has it
+--- open; backends without them have a database that only one handle can see. finish() closes what
 --- the test opened and fails it when something is left: a store that does not verify, an open
 --- transaction or connection, a temporary file. directory() is the test's own, removed at its end.
 local faulty = require "hoststore_faulty"
@@ -15,7 +16,9 @@ local hoststore = require "hoststore"
 local system = require "spec.support.system"
 
 -- Every handle goes through the test driver, which knows what is open.
+local postgres_driver = require "hoststore.postgres"
 package.loaded["hoststore.sqlite"] = faulty.wrap(require "hoststore.sqlite")
+package.loaded["hoststore.postgres"] = faulty.wrap(postgres_driver)
 
 local directory, made
 local handles = {}
@@ -79,6 +82,18 @@ local function check_leftovers(problems)
   end
 end
 
+-- A database of PostgreSQL is a schema of its own.
+local schemas = {}
+
+local function postgres_url()
+  return os.getenv "HOSTSTORE_TEST_POSTGRES"
+    or error("HOSTSTORE_TEST_POSTGRES is not set: run spec/support/with_postgres, as make test does", 0)
+end
+
+local function execute(sql)
+  faulty.execute(postgres_driver, postgres_url(), sql)
+end
+
 local function finish()
   local problems = {}
   faulty.off()
@@ -92,7 +107,10 @@ local function finish()
   if directory then
     system.remove(directory)
   end
-  handles, directory, made = {}, nil, nil
+  for _, schema in ipairs(schemas) do
+    execute("DROP SCHEMA IF EXISTS " .. schema .. " CASCADE")
+  end
+  handles, directory, made, schemas = {}, nil, nil, {}
   if not ok then
     error(raised, 0)
   elseif #problems > 0 then
@@ -107,25 +125,53 @@ end
 
 local file = { name = "sqlite file" }
 
-function file.open(options)
+function file.make()
   file.url = file_url()
-  return open(file.url, options)
+  return file.url
 end
 
-function file.reopen(options)
-  return open(file.url, options)
+function file.clear()
+  assert(os.remove((file.url:gsub("^sqlite://", ""))))
 end
 
-local memory = { name = "sqlite memory", url = "memory:" }
+local memory = { name = "sqlite memory" }
 
-function memory.open(options)
-  return open(memory.url, options)
+function memory.make()
+  return "memory:"
 end
 
-local backends = { file, memory }
+local postgres = { name = "postgres" }
+
+function postgres.make()
+  local schema = "t" .. #schemas + 1
+  postgres.url = postgres_url() .. "&options=-csearch_path%3D" .. schema
+  schemas[#schemas + 1] = schema
+  postgres.clear()
+  return postgres.url
+end
+
+function postgres.clear()
+  execute("DROP SCHEMA IF EXISTS " .. schemas[#schemas] .. " CASCADE")
+  execute("CREATE SCHEMA " .. schemas[#schemas])
+end
+
+--- Runs one statement of SQL as the superuser; "@" before a name is the schema of the database.
+function postgres.execute(sql)
+  execute((sql:gsub("@", schemas[#schemas] .. ".")))
+end
+
+local backends = { file, memory, postgres }
 
 for _, backend in ipairs(backends) do
   backend.faulty, backend.finish, backend.directory = faulty, finish, test_directory
+  function backend.open(options)
+    return open(backend.make(), options)
+  end
+  if backend.clear then
+    function backend.reopen(options)
+      return open(backend.url, options)
+    end
+  end
 end
 
 return backends

@@ -1,6 +1,6 @@
 /* faulty_driver.c -- a driver for tests: forwards to another one and fails its n-th call.
  *
- * wrap(driver) gives a driver like any other. Of the calls made through it, begin, commit, run,
+ * wrap(driver) gives a driver like any other, one for each of a few. Of the calls made through it, begin, commit, run,
  * query and migrate are counted, and some of them can be told to fail the way databases do:
  *   "query"  the statement is refused, the transaction goes on
  *   "full"   no space is left, and the database has ended the transaction by itself
@@ -18,8 +18,13 @@ __attribute__((visibility("default"))) int luaopen_hoststore_faulty(lua_State *L
 
 enum { MAX_OPEN = 64 };
 
-static const struct hs_driver *real;
-static struct hs_db *open_dbs[MAX_OPEN];
+/* A connection of one of the drivers that are wrapped. */
+struct hs_db {
+	const struct hs_driver *driver;
+	struct hs_db *real;
+};
+
+static struct hs_db open_dbs[MAX_OPEN];	/* free where driver is NULL */
 static long calls, first, last;		/* the calls first to last fail */
 static enum hs_code fail_code;
 static char at_open[256];		/* SQL every new connection runs first, or "" */
@@ -43,59 +48,61 @@ static bool is_due(void)
 static enum hs_code fail_statement(struct hs_db *db, struct hs_error *err)
 {
 	if (fail_code == HS_FULL)
-		real->rollback(db);
+		db->driver->rollback(db->real);
 	return fail(fail_code, err);
 }
 
-static enum hs_code faulty_open(const struct hs_open *how, struct hs_db **db, struct hs_error *err)
+static enum hs_code open_real(const struct hs_driver *driver, const struct hs_open *how, struct hs_db **opened,
+			      struct hs_error *err)
 {
-	enum hs_code code = real->open(how, db, err);
-	int slot = 0;
+	struct hs_db *db = open_dbs, *real;
+	enum hs_code code;
 
+	while (db < open_dbs + MAX_OPEN && db->driver)
+		db++;
+	if (db == open_dbs + MAX_OPEN)
+		return fail(HS_CONNECTION, err);
+	code = driver->open(how, &real, err);
 	if (code)
 		return code;
 	if (at_open[0])
-		code = real->query(*db, at_open, NULL, 0, NULL, NULL, err);
-	while (slot < MAX_OPEN && open_dbs[slot])
-		slot++;
-	if (code == HS_OK && slot == MAX_OPEN)
-		code = fail(HS_CONNECTION, err);
-	if (code)
-		real->close(*db);
-	else
-		open_dbs[slot] = *db;
-	return code;
+		code = driver->query(real, at_open, NULL, 0, NULL, NULL, err);
+	if (code) {
+		driver->close(real);
+		return code;
+	}
+	*db = (struct hs_db){driver, real};
+	*opened = db;
+	return HS_OK;
 }
 
 static void faulty_close(struct hs_db *db)
 {
-	for (int i = 0; i < MAX_OPEN; i++)
-		if (open_dbs[i] == db)
-			open_dbs[i] = NULL;
-	real->close(db);
+	db->driver->close(db->real);
+	db->driver = NULL;
 }
 
 static enum hs_code faulty_begin(struct hs_db *db, bool write, struct hs_error *err)
 {
-	return is_due() ? fail(fail_code, err) : real->begin(db, write, err);
+	return is_due() ? fail(fail_code, err) : db->driver->begin(db->real, write, err);
 }
 
 static enum hs_code faulty_commit(struct hs_db *db, struct hs_error *err)
 {
 	if (!is_due())
-		return real->commit(db, err);
-	real->rollback(db);
+		return db->driver->commit(db->real, err);
+	db->driver->rollback(db->real);
 	return fail(fail_code, err);
 }
 
 static void faulty_rollback(struct hs_db *db)
 {
-	real->rollback(db);
+	db->driver->rollback(db->real);
 }
 
 static bool faulty_in_transaction(struct hs_db *db)
 {
-	return real->in_transaction(db);
+	return db->driver->in_transaction(db->real);
 }
 
 static enum hs_code faulty_run(struct hs_db *db, int statement, const struct hs_value *values,
@@ -103,7 +110,7 @@ static enum hs_code faulty_run(struct hs_db *db, int statement, const struct hs_
 {
 	if (is_due())
 		return fail_statement(db, err);
-	return real->run(db, statement, values, count, row, context, err);
+	return db->driver->run(db->real, statement, values, count, row, context, err);
 }
 
 static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct hs_value *values,
@@ -111,28 +118,41 @@ static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct
 {
 	if (is_due())
 		return fail_statement(db, err);
-	return real->query(db, sql, values, count, row, context, err);
+	return db->driver->query(db->real, sql, values, count, row, context, err);
 }
 
 static enum hs_code faulty_migrate(struct hs_db *db, int number, struct hs_error *err)
 {
-	return is_due() ? fail_statement(db, err) : real->migrate(db, number, err);
+	return is_due() ? fail_statement(db, err) : db->driver->migrate(db->real, number, err);
 }
 
 static enum hs_code faulty_backup(struct hs_db *db, const char *path, struct hs_error *err)
 {
-	return real->backup(db, path, err);
+	return db->driver->backup(db->real, path, err);
 }
 
 static enum hs_code faulty_describe(struct hs_db *db, hs_row_fn *row, void *context,
 				    struct hs_error *err)
 {
-	return real->describe(db, row, context, err);
+	return db->driver->describe(db->real, row, context, err);
 }
 
-/* abi, name and migrations become those of the driver it wraps. */
-static struct hs_driver faulty = {
-	.open = faulty_open,
+/* Opening is not told which driver is meant: so each that is wrapped has a function of its own. */
+static const struct hs_driver *reals[2];
+
+static enum hs_code open_first(const struct hs_open *how, struct hs_db **db, struct hs_error *err)
+{
+	return open_real(reals[0], how, db, err);
+}
+
+static enum hs_code open_second(const struct hs_open *how, struct hs_db **db, struct hs_error *err)
+{
+	return open_real(reals[1], how, db, err);
+}
+
+/* abi, name, migrations and open become those of the driver it wraps. */
+static struct hs_driver wrapped[2];
+static const struct hs_driver faulty = {
 	.close = faulty_close,
 	.begin = faulty_begin,
 	.commit = faulty_commit,
@@ -147,20 +167,47 @@ static struct hs_driver faulty = {
 
 /* -- Lua ------------------------------------------------------------------------------------------ */
 
-/* wrap(driver) -> driver. One driver at a time. */
+static const struct hs_driver *check_driver(lua_State *L)
+{
+	return *(const struct hs_driver **)luaL_checkudata(L, 1, "hoststore.Driver");
+}
+
+/* wrap(driver) -> driver. Two drivers at most. */
 static int wrap(lua_State *L)
 {
-	const struct hs_driver **box;
+	const struct hs_driver *real = check_driver(L), **box;
+	int i = reals[0] && reals[0] != real;
 
-	real = *(const struct hs_driver **)luaL_checkudata(L, 1, "hoststore.Driver");
-	faulty.abi = real->abi;
-	faulty.name = real->name;
-	faulty.migrations = real->migrations;
+	if (reals[i] && reals[i] != real)
+		return luaL_error(L, "two drivers are wrapped already");
+	reals[i] = real;
+	wrapped[i] = faulty;
+	wrapped[i].abi = real->abi;
+	wrapped[i].name = real->name;
+	wrapped[i].migrations = real->migrations;
+	wrapped[i].open = i ? open_second : open_first;
 	box = lua_newuserdata(L, sizeof *box);
-	*box = &faulty;
+	*box = &wrapped[i];
 	luaL_getmetatable(L, "hoststore.Driver");
 	lua_setmetatable(L, -2);
 	return 1;
+}
+
+/* execute(driver, location, sql): runs SQL on a connection of its own, which nobody counts. */
+static int execute(lua_State *L)
+{
+	const struct hs_driver *driver = check_driver(L);
+	struct hs_open how = {.location = luaL_checkstring(L, 2), .tenant = "", .journal = "auto", .create = true};
+	const char *sql = luaL_checkstring(L, 3);
+	struct hs_error err = {.message = ""};
+	struct hs_db *db;
+	enum hs_code code = driver->open(&how, &db, &err);
+
+	if (code == HS_OK) {
+		code = driver->query(db, sql, NULL, 0, NULL, NULL, &err);
+		driver->close(db);
+	}
+	return code ? luaL_error(L, "%s", err.message) : 0;
 }
 
 /* fail_at(n [, "query" | "full" [, last]]): the calls n to last (n alone by default) from now on fail. */
@@ -204,10 +251,10 @@ static int count_connections(lua_State *L)
 	int connections = 0, transactions = 0;
 
 	for (int i = 0; i < MAX_OPEN; i++) {
-		if (!open_dbs[i])
+		if (!open_dbs[i].driver)
 			continue;
 		connections++;
-		if (real->in_transaction(open_dbs[i]))
+		if (faulty_in_transaction(&open_dbs[i]))
 			transactions++;
 	}
 	lua_pushinteger(L, connections);
@@ -218,8 +265,8 @@ static int count_connections(lua_State *L)
 int luaopen_hoststore_faulty(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"wrap", wrap}, {"fail_at", fail_at}, {"off", off}, {"calls", count_calls},
-		{"at_open", set_at_open}, {"connections", count_connections}, {NULL, NULL},
+		{"wrap", wrap}, {"execute", execute}, {"fail_at", fail_at}, {"off", off},
+		{"calls", count_calls}, {"at_open", set_at_open}, {"connections", count_connections}, {NULL, NULL},
 	};
 
 	lua_newtable(L);
