@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +314,18 @@ static int sys_isatty(lua_State *L)
 	return 1;
 }
 
+/* user(): the name of the user this process runs as, or the number when there is no name */
+static int sys_user(lua_State *L)
+{
+	const struct passwd *user = getpwuid(getuid());
+
+	if (user)
+		lua_pushstring(L, user->pw_name);
+	else
+		lua_pushfstring(L, "%d", (int)getuid());
+	return 1;
+}
+
 /* -- the module ------------------------------------------------------------------------------------ */
 
 static void make_metatable(lua_State *L)
@@ -351,7 +364,7 @@ int luaopen_hoststore_sys(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{"stat", sys_stat}, {"readlink", sys_readlink},
 		{"mkdir_p", sys_mkdir_p}, {"replace", sys_replace}, {"time", sys_time},
-		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
+		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty}, {"user", sys_user},
 		{NULL, NULL},
 	};
 

@@ -9,12 +9,13 @@ assert(nas:update({ ip = "192.168.1.11", comment = "moved to the rack" }, { reas
 local _, err = nas:update { ip = "192.168.1.12" }
 print(err.code, err.expected, err.actual)
 
-for _, entry in ipairs(assert(store:history(nas.id))) do
+local history = assert(store:history(nas.id))
+for _, entry in ipairs(history) do
   print(entry.version, entry.type, entry.actor, entry.reason or "-")
 end
 
-print("before: " .. assert(store:at { position = 1 }):get(nas.id).ip)
+print("before: " .. assert(store:at { position = nas.position }):get(nas.id).ip)
 print("now:    " .. assert(store:get(nas.id)).ip)
-assert(store:undo(2)) -- position 2 was the change of the address
+assert(store:undo(history[2].position)) -- takes back the change of the address
 io.write(assert(store:export "hosts"))
 store:close()

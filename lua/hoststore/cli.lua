@@ -59,7 +59,8 @@ end
 local function open(command, options)
   return require("hoststore").open(options.db or environment "HOSTSTORE_DB" or DEFAULT_DB, {
     tenant = options.tenant,
-    actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME"),
+    actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME")
+      or require("hoststore.core").sys.user(),
     readonly = options.readonly or not WRITING[command],
   })
 end

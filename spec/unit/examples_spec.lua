@@ -24,6 +24,7 @@ describe("the examples", function()
 
   after_each(function()
     os.remove(database)
+    os.remove(database .. "-journal")
   end)
 
   it("README shows quickstart.lua, and what it prints", function()
