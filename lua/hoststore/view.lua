@@ -11,10 +11,8 @@ local PAGE = 1000
 -- loop ends.
 local function iterate(store, filter)
   local page_filter = {}
-  for name, value in pairs(options.check(filter, setmetatable({}, { __index = function() return true end }),
-    "the filter")) do
-    page_filter[name] = value
-  end
+  if filter ~= nil and type(filter) ~= "table" then error("the filter must be a table, not " .. type(filter), 3) end
+  for name, value in pairs(filter or {}) do page_filter[name] = value end
   local left = page_filter.limit or math.huge
   if left ~= math.huge and not options.is_count(left) then
     error("limit must be a whole number, not " .. tostring(left), 3)
