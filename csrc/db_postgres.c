@@ -502,13 +502,17 @@ static enum hs_code postgres_commit(struct hs_db *db, struct hs_error *err)
 
 /* -- opening ---------------------------------------------------------------------------------------------------- */
 
-static enum hs_code take_flags(void *context, const struct hs_value *row, int columns, struct hs_error *err)
-{
-	bool *flags = context;
+struct identity {
+	bool exists, ours;
+};
 
-	(void)err;
-	for (int i = 0; i < columns; i++)
-		flags[i] = row[i].i;
+static enum hs_code take_identity(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	struct identity *identity = context;
+
+	(void)columns, (void)err;
+	identity->exists = true;
+	identity->ours = row[0].i;
 	return HS_OK;
 }
 
@@ -552,17 +556,18 @@ static enum hs_code found_schema(struct hs_db *db, struct hs_error *err)
 	return code;
 }
 
-/* Whether there is a schema, and whether it is ours. Other programs have a schema_migrations too. */
+/* Whether there is a schema, and whether it is ours. Other programs have a schema_migrations too. The
+ * table and its comment are seen as of one moment, which to_regclass would not do. */
 static enum hs_code identify(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
 {
-	bool flags[2] = {false};	/* exists, ours */
-	enum hs_code code = postgres_query(db, "SELECT to_regclass('schema_migrations') IS NOT NULL, "
-		"obj_description(to_regclass('schema_migrations'), 'pg_class') = 'hoststore'",
-		NULL, 0, take_flags, flags, err);
+	struct identity identity = {0};
+	enum hs_code code = postgres_query(db, "SELECT COALESCE(obj_description(oid, 'pg_class') = 'hoststore', false)"
+		" FROM pg_class WHERE relname = 'schema_migrations' AND pg_table_is_visible(oid)",
+		NULL, 0, take_identity, &identity, err);
 
-	if (code || flags[1])
+	if (code || identity.ours)
 		return code;
-	if (flags[0])
+	if (identity.exists)
 		return fail(err, HS_MIGRATION, "the table schema_migrations of database '%s' belongs to another "
 			    "program; give hoststore a schema of its own", PQdb(db->connection));
 	if (how->readonly || !how->create)

@@ -9,7 +9,10 @@
 local hoststore = require "hoststore"
 
 local url, mode, name, count, gate = arg[1], arg[2], arg[3], tonumber(arg[4]), arg[5]
-local store = assert(hoststore.open(url))
+local store, err = hoststore.open(url)
+if not store then
+  error(tostring(err), 0)
+end
 
 io.stdout:setvbuf "line"
 
