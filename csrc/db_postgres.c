@@ -373,6 +373,12 @@ static int find_slot(struct hs_db *db, const char *sql)
 	return oldest;
 }
 
+static enum hs_code postgres_sync(struct hs_db *db, struct hs_error *err)
+{
+	(void)db, (void)err;
+	return HS_OK;
+}
+
 static enum hs_code empty_slot(struct hs_db *db, int slot, struct hs_error *err)
 {
 	char sql[32];
@@ -646,6 +652,8 @@ const struct hs_driver hs_postgres_driver = {
 	.commit = postgres_commit,
 	.rollback = postgres_rollback,
 	.in_transaction = postgres_in_transaction,
+	.send = postgres_run,
+	.sync = postgres_sync,
 	.run = postgres_run,
 	.query = postgres_query,
 	.migrate = postgres_migrate,

@@ -235,6 +235,13 @@ static enum hs_code sqlite_run(struct hs_db *db, int statement, const struct hs_
 	return run_statement(db, db->named[statement], values, count, row, context, err);
 }
 
+/* A statement that is sent has run. */
+static enum hs_code sqlite_sync(struct hs_db *db, struct hs_error *err)
+{
+	(void)db, (void)err;
+	return HS_OK;
+}
+
 static void empty_slot(struct hs_db *db, int slot)
 {
 	sqlite3_finalize(db->cache[slot].statement);
@@ -690,6 +697,8 @@ const struct hs_driver hs_sqlite_driver = {
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.in_transaction = sqlite_in_transaction,
+	.send = sqlite_run,
+	.sync = sqlite_sync,
 	.run = sqlite_run,
 	.query = sqlite_query,
 	.migrate = sqlite_migrate,

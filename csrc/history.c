@@ -80,19 +80,18 @@ enum hs_code hs_changes_write(struct hs_store *store, struct hs_arena *arena,
 			      const struct hs_changes *changes, const struct hs_cause *by,
 			      struct hs_error *err)
 {
-	enum hs_code rc = HS_OK;
+	const char **newest = hs_alloc(arena, (changes->count + 1) * sizeof *newest);
+	enum hs_code rc = newest ? HS_OK : hs_no_memory(err);
 
+	for (size_t i = 0; rc == HS_OK && i < changes->count; i++)
+		rc = hs_host_log(store, arena, changes->items[i].before, changes->items[i].after, by, &newest[i], err);
 	/* All rows that go or change make way first: two hosts may swap their addresses. */
 	for (size_t i = 0; rc == HS_OK && i < changes->count; i++)
 		if (changes->items[i].before)
-			rc = hs_model_put(store, arena, changes->items[i].before, NULL, err);
-	for (size_t i = 0; rc == HS_OK && i < changes->count; i++) {
-		struct hs_change *change = &changes->items[i];
-
-		rc = hs_host_log(store, arena, change->before, change->after, by, NULL, err);
-		if (rc == HS_OK && change->after)
-			rc = hs_model_put(store, arena, NULL, change->after, err);
-	}
+			rc = hs_model_put(store, arena, changes->items[i].before, NULL, newest[i], err);
+	for (size_t i = 0; rc == HS_OK && i < changes->count; i++)
+		if (changes->items[i].after)
+			rc = hs_model_put(store, arena, NULL, changes->items[i].after, newest[i], err);
 	return rc;
 }
 
@@ -144,8 +143,8 @@ enum hs_code hs_history(struct hs_store *store, struct hs_arena *arena,
 			const struct hs_event_query *query, struct hs_history_entry **entries,
 			size_t *count, struct hs_error *err)
 {
-	struct hs_events events = {0};
-	enum hs_code rc = hs_events_read(store, arena, query, &events, err);
+	struct hs_events events = {.arena = arena};
+	enum hs_code rc = hs_events_read(store, query, &events, err);
 
 	if (rc)
 		return rc;
@@ -253,7 +252,9 @@ static enum hs_code undo_event(struct hs_store *store, struct hs_arena *arena, i
 		return hs_fail(err, HS_INVALID, "position", "position %lld belongs to stream '%s'; only changes "
 			       "of hosts can be undone", (long long)position, hs_quote(event.stream).s);
 	rc = plan_undo(store, arena, &event, &before, &after, err);
-	return rc ? rc : hs_host_write(store, arena, before, after, by, NULL, err);
+	if (rc == HS_OK && after)
+		rc = hs_host_check_free(store, arena, after, err);
+	return rc ? rc : hs_host_write(store, arena, before, after, by, err);
 }
 
 enum hs_code hs_undo(struct hs_store *store, struct hs_arena *arena, int64_t position,

@@ -203,15 +203,16 @@ enum hs_code hs_host_check(struct hs_arena *arena, const struct hs_host_input *i
 
 /* -- the read model ----------------------------------------------------------------------------------------------------- */
 
-/* Runs STATEMENT ($2 item, $3 host id) for each item of LIST that OTHER lacks. */
-static enum hs_code run_items(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
-			      const char *list, const char *other, char separator, const char *id,
-			      struct hs_error *err)
+/* Sends STATEMENT ($2 item, $3 event id, $4 host id) for each item of LIST that OTHER lacks. */
+static enum hs_code send_items(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
+			       const char *list, const char *other, char separator, const char *id,
+			       const char *event, struct hs_error *err)
 {
 	struct hs_item item;
 
 	while (hs_next_item(&list, separator, &item)) {
-		struct hs_value values[3] = {hs_text_value(store->tenant), {.type = HS_TEXT}, hs_text_value(id)};
+		struct hs_value values[4] = {hs_text_value(store->tenant), {.type = HS_TEXT},
+			hs_text_value(event), hs_text_value(id)};
 		enum hs_code rc;
 
 		if (hs_list_has(other, separator, item.s, item.n))
@@ -220,7 +221,7 @@ static enum hs_code run_items(struct hs_store *store, struct hs_arena *arena, en
 		values[1].n = item.n;
 		if (!values[1].s)
 			return hs_no_memory(err);
-		rc = hs_run(store, statement, values, 3, NULL, NULL, err);
+		rc = hs_send(store, statement, values, 4, NULL, NULL, err);
 		if (rc)
 			return rc;
 	}
@@ -230,96 +231,128 @@ static enum hs_code run_items(struct hs_store *store, struct hs_arena *arena, en
 /* The side tables that find hosts by alias and by tag. */
 static enum hs_code index_items(struct hs_store *store, struct hs_arena *arena,
 				const struct hs_host *before, const struct hs_host *after,
-				struct hs_error *err)
+				const char *event, struct hs_error *err)
 {
 	const char *id = after ? after->id : before->id;
 	const char *old_aliases = before ? before->aliases : "", *aliases = after ? after->aliases : "";
 	const char *old_tags = before ? before->tags : "", *tags = after ? after->tags : "";
 	enum hs_code rc;
 
-	rc = run_items(store, arena, HS_SQL_ALIAS_DELETE, old_aliases, aliases, ' ', id, err);
+	rc = send_items(store, arena, HS_SQL_ALIAS_DELETE, old_aliases, aliases, ' ', id, event, err);
 	if (rc == HS_OK)
-		rc = run_items(store, arena, HS_SQL_ALIAS_INSERT, aliases, old_aliases, ' ', id, err);
+		rc = send_items(store, arena, HS_SQL_ALIAS_INSERT, aliases, old_aliases, ' ', id, event, err);
 	if (rc == HS_OK)
-		rc = run_items(store, arena, HS_SQL_TAG_DELETE, old_tags, tags, ',', id, err);
+		rc = send_items(store, arena, HS_SQL_TAG_DELETE, old_tags, tags, ',', id, event, err);
 	if (rc == HS_OK)
-		rc = run_items(store, arena, HS_SQL_TAG_INSERT, tags, old_tags, ',', id, err);
+		rc = send_items(store, arena, HS_SQL_TAG_INSERT, tags, old_tags, ',', id, event, err);
 	return rc;
 }
 
 static enum hs_code put_row(struct hs_store *store, enum hs_sql statement, const struct hs_host *host,
-			    struct hs_error *err)
+			    const char *event, struct hs_error *err)
 {
 	struct hs_ip ip;
 	enum hs_code rc = hs_check_ip(host->ip, &ip, err);
 
 	if (rc)
 		return rc;
-	return hs_run(store, statement, (struct hs_value[]){
-		hs_text_value(store->tenant), hs_text_value(host->id), hs_int(host->version),
-		hs_int(host->position), hs_text_value(ip.key), hs_text_value(host->ip),
-		hs_text_value(host->hostname), hs_text_value(host->aliases), hs_text_value(host->comment),
-		hs_text_value(host->tags), hs_int(host->enabled), hs_time_value(host->expires_at),
-		hs_text_value(host->origin), hs_int(host->created_at), hs_int(host->updated_at)},
-		15, NULL, NULL, err);
+	return hs_send(store, statement, (struct hs_value[]){
+		hs_text_value(store->tenant), hs_text_value(host->id), hs_text_value(event),
+		hs_text_value(ip.key), hs_text_value(host->ip), hs_text_value(host->hostname),
+		hs_text_value(host->aliases), hs_text_value(host->comment), hs_text_value(host->tags),
+		hs_int(host->enabled), hs_time_value(host->expires_at), hs_text_value(host->origin),
+		hs_int(host->created_at)}, 13, NULL, NULL, err);
 }
 
 enum hs_code hs_model_put(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
-			  const struct hs_host *after, struct hs_error *err)
+			  const struct hs_host *after, const char *event, struct hs_error *err)
 {
 	struct hs_value values[] = {hs_text_value(store->tenant),
-		hs_text_value(before ? before->id : after->id)};
+		hs_text_value(before ? before->id : after->id), hs_text_value(event)};
 	struct hs_mark mark = hs_mark(arena);
 	enum hs_code rc;
 
 	if (!after)
-		rc = hs_run(store, HS_SQL_HOST_DELETE, values, 2, NULL, NULL, err);
+		rc = hs_send(store, HS_SQL_HOST_DELETE, values, 3, NULL, NULL, err);
 	else
-		rc = put_row(store, before ? HS_SQL_HOST_UPDATE : HS_SQL_HOST_INSERT, after, err);
+		rc = put_row(store, before ? HS_SQL_HOST_UPDATE : HS_SQL_HOST_INSERT, after, event, err);
 	if (rc == HS_OK)
-		rc = index_items(store, arena, before, after, err);
+		rc = index_items(store, arena, before, after, event, err);
 	hs_rewind(arena, mark);
 	return rc;
 }
 
 /* -- events -------------------------------------------------------------------------------------------------------------------- */
 
+/* Sends the events of one host, in order. */
 struct writer {
 	struct hs_store *store;
 	struct hs_arena *arena;
 	const struct hs_cause *by;
-	const char *stream, *event_id;
-	int64_t version, position;
+	const char *stream;
+	const char *event_id;			/* of the first event, or NULL */
+	const struct hs_guard *guard;		/* or NULL: nothing can stand against it */
+	struct hs_host *written;		/* gets version, position and time of what was written, or NULL */
+	int64_t version;			/* before the next event, where there is no guard */
+	char *newest;				/* the id of the event sent last, or NULL */
 };
 
-/* Appends one event of TYPE that leaves the host as HOST. */
-static enum hs_code write_event(struct writer *w, const char *type, const struct hs_host *host,
-				struct hs_error *err)
+static enum hs_code take_place(void *context, const struct hs_value *row, int columns, struct hs_error *err)
 {
-	struct hs_store *store = w->store;
-	char id[HS_ULID_SIZE];
-	struct hs_event event = {.stream = w->stream, .version = w->version + 1, .id = w->event_id,
-		.type = type, .metadata = w->by->metadata,
-		.actor = w->by->actor ? w->by->actor : store->actor, .reason = w->by->reason,
-		.occurred_at = store->now, .recorded_at = store->now};
+	struct hs_host *written = context;
+
+	(void)columns, (void)err;
+	written->version = row[0].i;
+	written->position = row[1].i;
+	return HS_OK;
+}
+
+static enum hs_code make_id(struct writer *w, char **id, struct hs_error *err)
+{
+	char made[HS_ULID_SIZE];
 	enum hs_code rc = HS_OK;
 
-	if (!event.id) {
-		rc = hs_ulid(store->ids, store->now, id, err);
-		event.id = id;
-	}
+	if (w->event_id)
+		memcpy(made, w->event_id, HS_ULID_SIZE);
+	else
+		rc = hs_ulid(w->store->ids, w->store->now, made, err);
+	w->event_id = NULL;
+	if (rc)
+		return rc;
+	*id = hs_copy(w->arena, made, HS_ULID_SIZE - 1);
+	return *id ? HS_OK : hs_no_memory(err);
+}
+
+/* One event of TYPE that leaves the host as HOST. */
+static enum hs_code send_event(struct writer *w, const char *type, const struct hs_host *host,
+			       struct hs_error *err)
+{
+	struct hs_store *store = w->store;
+	struct hs_event event = {.stream = w->stream, .version = ++w->version, .type = type,
+		.metadata = w->by->metadata, .actor = w->by->actor ? w->by->actor : store->actor,
+		.reason = w->by->reason, .occurred_at = store->now, .recorded_at = store->now};
+	const char *previous = w->newest;
+	enum hs_code rc = make_id(w, &w->newest, err);
+	struct hs_mark mark = hs_mark(w->arena);
+
+	if (rc)
+		return rc;
+	event.id = w->newest;
 	event.data = hs_host_encode(w->arena, host);
 	if (!event.data)
-		return hs_no_memory(err);
-	if (rc == HS_OK)
-		rc = hs_event_write(store, &event, err);
-	w->version = event.version;
-	w->position = event.position;
+		rc = hs_no_memory(err);
+	else if (!w->guard)
+		rc = hs_event_send(store, &event, err);
+	else if (previous)
+		rc = hs_event_send_next(store, &event, previous, take_place, w->written, err);
+	else
+		rc = hs_event_send_if(store, &event, w->guard, take_place, w->written, err);
+	hs_rewind(w->arena, mark);
 	return rc;
 }
 
-static enum hs_code write_changes(struct writer *w, const struct hs_host *before,
-				  const struct hs_host *after, struct hs_error *err)
+static enum hs_code send_changes(struct writer *w, const struct hs_host *before,
+				 const struct hs_host *after, struct hs_error *err)
 {
 	struct hs_host now = *before;
 	enum hs_code rc = HS_OK;
@@ -328,61 +361,124 @@ static enum hs_code write_changes(struct writer *w, const struct hs_host *before
 		if (hs_field_equal(&now, after, field))
 			continue;
 		hs_field_copy(&now, after, field);
-		rc = write_event(w, hs_field_event(field), &now, err);
+		rc = send_event(w, hs_field_event(field), &now, err);
 	}
 	return rc;
 }
 
-enum hs_code hs_host_log(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
-			 struct hs_host *after, const struct hs_cause *by, const char *event_id,
-			 struct hs_error *err)
+static enum hs_code send_events(struct writer *w, const struct hs_host *before,
+				const struct hs_host *after, struct hs_error *err)
 {
 	char stream[5 + HS_ULID_SIZE] = "host-";
-	struct writer w = {.store = store, .arena = arena, .by = by, .stream = stream, .event_id = event_id};
-	struct hs_mark mark = hs_mark(arena);
 	enum hs_code rc = HS_OK;
 
 	strncat(stream, before ? before->id : after->id, HS_ULID_SIZE - 1);
+	w->stream = stream;
 	if (before)
-		w.version = before->version;
-	else	/* a host that comes back goes on with its old stream */
-		rc = hs_stream_version(store, stream, &w.version, err);
+		w->version = before->version;
+	else if (!w->guard)	/* a host that comes back goes on with its old stream */
+		rc = hs_stream_version(w->store, stream, &w->version, err);
 	if (rc)
 		return rc;
 	if (!before)
-		rc = write_event(&w, "HostCreated", after, err);
-	else if (!after)
-		rc = write_event(&w, "HostDeleted", before, err);
-	else
-		rc = write_changes(&w, before, after, err);
-	hs_rewind(arena, mark);
-	if (rc == HS_OK && after && w.position) {
-		after->version = w.version;
-		after->position = w.position;
-		after->updated_at = store->now;
-	}
+		return send_event(w, "HostCreated", after, err);
+	if (!after)
+		return send_event(w, "HostDeleted", before, err);
+	return send_changes(w, before, after, err);
+}
+
+enum hs_code hs_host_log(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
+			 const struct hs_host *after, const struct hs_cause *by, const char **newest,
+			 struct hs_error *err)
+{
+	struct writer w = {.store = store, .arena = arena, .by = by};
+	enum hs_code rc = send_events(&w, before, after, err);
+
+	*newest = w.newest;
 	return rc;
 }
 
-/* Under the writer lock, so the answer stays true until the commit; the unique key stands behind. */
-static enum hs_code check_duplicate(struct hs_store *store, struct hs_arena *arena,
-				    const struct hs_host *host, struct hs_error *err)
+/* A new host begins its life. */
+static enum hs_code create_host(struct hs_store *store, struct hs_arena *arena, struct hs_host *host,
+				struct hs_error *err)
 {
-	struct hs_host *other = hs_alloc(arena, sizeof *other);
-	struct host_sink sink = {.arena = arena, .host = other};
-	struct hs_ip ip;
-	enum hs_code rc = hs_check_ip(host->ip, &ip, err);
+	char id[HS_ULID_SIZE];
+	enum hs_code rc = hs_ulid(store->ids, store->now, id, err);
 
-	if (!other)
-		return hs_no_memory(err);
-	if (rc == HS_OK)
-		rc = hs_run(store, HS_SQL_HOST_FIND, (struct hs_value[]){hs_text_value(store->tenant),
-			hs_text_value(ip.key), hs_text_value(host->hostname)}, 3, take_host, &sink, err);
-	if (rc || !sink.found || (host->id && strcmp(other->id, host->id) == 0))
+	if (rc)
 		return rc;
-	hs_fail(err, HS_DUPLICATE, NULL, "'%s %s' exists already as host %s", host->ip,
-		hs_quote(host->hostname).s, other->id);
-	err->current = other;
+	host->id = hs_copy(arena, id, HS_ULID_SIZE - 1);
+	host->created_at = host->updated_at = store->now;
+	return host->id ? HS_OK : hs_no_memory(err);
+}
+
+enum hs_code hs_host_write(struct hs_store *store, struct hs_arena *arena,
+			   const struct hs_host *before, struct hs_host *after,
+			   const struct hs_cause *by, struct hs_error *err)
+{
+	const char *newest;
+	enum hs_code rc = after && !after->id ? create_host(store, arena, after, err) : HS_OK;
+
+	if (rc == HS_OK)
+		rc = hs_host_log(store, arena, before, after, by, &newest, err);
+	/* No event: nothing has changed. */
+	return rc || !newest ? rc : hs_model_put(store, arena, before, after, newest, err);
+}
+
+enum hs_code hs_begin_change(struct hs_store *store, const struct hs_cause *by, struct hs_error *err)
+{
+	enum hs_code rc = hs_check_cause(by, err);
+
+	return rc ? rc : hs_begin(store, true, err);
+}
+
+/* -- commands --------------------------------------------------------------------------------------------------------------------------- */
+
+/* One change of one host, in one round trip: what would explain a refusal is asked for, the guarded
+ * events and the read model are sent, and after the commit the answers tell what came of it. */
+struct command {
+	struct hs_store *store;
+	struct hs_arena *arena;
+	const struct hs_cause *by;
+	struct hs_host *written;		/* its position is 0 until the answer has come */
+	struct host_sink other, current;	/* who has the key; the host itself */
+};
+
+static enum hs_code prepare(struct command *command, struct hs_store *store, struct hs_arena *arena,
+			    const struct hs_cause *by, struct hs_error *err)
+{
+	struct hs_host *hosts = hs_alloc(arena, 3 * sizeof *hosts);
+
+	if (!hosts)
+		return hs_no_memory(err);
+	memset(hosts, 0, 3 * sizeof *hosts);
+	*command = (struct command){.store = store, .arena = arena, .by = by, .written = &hosts[0],
+		.other = {.arena = arena, .host = &hosts[1]}, .current = {.arena = arena, .host = &hosts[2]}};
+	return HS_OK;
+}
+
+static enum hs_code ask_for_key(struct command *command, const char *ip_key, const char *hostname,
+				struct hs_error *err)
+{
+	struct hs_store *store = command->store;
+
+	return hs_send(store, HS_SQL_HOST_FIND, (struct hs_value[]){hs_text_value(store->tenant),
+		hs_text_value(ip_key), hs_text_value(hostname)}, 3, take_host, &command->other, err);
+}
+
+static enum hs_code ask_for_host(struct command *command, const char *id, struct hs_error *err)
+{
+	struct hs_store *store = command->store;
+
+	return hs_send(store, HS_SQL_HOST_GET, (struct hs_value[]){hs_text_value(store->tenant),
+		hs_text_value(id)}, 2, take_host, &command->current, err);
+}
+
+static enum hs_code fail_duplicate(const struct host_sink *other, struct hs_error *err)
+{
+	hs_fail(err, HS_DUPLICATE, NULL, "'%s %s' exists already as host %s", other->host->ip,
+		hs_quote(other->host->hostname).s, other->host->id);
+	err->current = other->host;
 	return HS_DUPLICATE;
 }
 
@@ -391,37 +487,55 @@ static bool same_key(const struct hs_host *a, const struct hs_host *b)
 	return hs_field_equal(a, b, HS_IP) && hs_field_equal(a, b, HS_HOSTNAME);
 }
 
-enum hs_code hs_host_write(struct hs_store *store, struct hs_arena *arena,
-			   const struct hs_host *before, struct hs_host *after,
-			   const struct hs_cause *by, const char *event_id, struct hs_error *err)
+/* Sends the change from BEFORE to AFTER. BODY is the data of the newest event if BEFORE is right about
+ * the host, NULL where that is known. */
+static enum hs_code send_change(struct command *command, const struct hs_host *before,
+				const struct hs_host *after, const char *event_id, const char *body,
+				struct hs_error *err)
 {
+	struct hs_guard guard = {.expected = before ? before->version : 0, .body = body};
+	struct writer w = {.store = command->store, .arena = command->arena, .by = command->by,
+		.event_id = event_id, .guard = &guard, .written = command->written};
+	struct hs_ip ip;
 	enum hs_code rc = HS_OK;
 
-	if (after && !(before && same_key(before, after)))
-		rc = check_duplicate(store, arena, after, err);
-	if (rc == HS_OK && after && !after->id) {
-		char id[HS_ULID_SIZE];
-
-		rc = hs_ulid(store->ids, store->now, id, err);
+	if (after && !(before && same_key(before, after))) {
+		rc = hs_check_ip(after->ip, &ip, err);
 		if (rc)
 			return rc;
-		after->id = hs_copy(arena, id, HS_ULID_SIZE - 1);
-		after->created_at = store->now;
-		if (!after->id)
-			return hs_no_memory(err);
+		guard.ip_key = ip.key;
+		guard.hostname = after->hostname;
+		guard.host = after->id;
+		rc = ask_for_key(command, ip.key, after->hostname, err);
 	}
 	if (rc == HS_OK)
-		rc = hs_host_log(store, arena, before, after, by, event_id, err);
+		rc = send_events(&w, before, after, err);
 	if (rc == HS_OK)
-		rc = hs_model_put(store, arena, before, after, err);
+		rc = hs_model_put(command->store, command->arena, before, after, w.newest, err);
 	return rc;
 }
 
-enum hs_code hs_begin_change(struct hs_store *store, const struct hs_cause *by, struct hs_error *err)
+static enum hs_code fail_unexplained(struct hs_error *err)
 {
-	enum hs_code rc = hs_check_cause(by, err);
+	return hs_fail(err, HS_QUERY, NULL, "the database wrote nothing and does not say why");
+}
 
-	return rc ? rc : hs_begin(store, true, err);
+enum hs_code hs_host_check_free(struct hs_store *store, struct hs_arena *arena, const struct hs_host *host,
+				struct hs_error *err)
+{
+	struct command command;
+	struct hs_ip ip;
+	enum hs_code rc = prepare(&command, store, arena, NULL, err);
+
+	if (rc == HS_OK)
+		rc = hs_check_ip(host->ip, &ip, err);
+	if (rc == HS_OK)
+		rc = ask_for_key(&command, ip.key, host->hostname, err);
+	if (rc == HS_OK)
+		rc = hs_sync(store, err);
+	if (rc || !command.other.found || (host->id && strcmp(command.other.host->id, host->id) == 0))
+		return rc;
+	return fail_duplicate(&command.other, err);
 }
 
 /* -- add ------------------------------------------------------------------------------------------------------------------------------ */
@@ -433,45 +547,34 @@ struct hs_host hs_host_blank(void)
 }
 
 /* An add with an event id that is known: the same host again is the answer of the first time. */
-static enum hs_code replay_add(struct hs_store *store, struct hs_arena *arena, const char *event_id,
-			       struct hs_host *host, bool *replayed, struct hs_error *err)
+static enum hs_code replay_add(struct hs_arena *arena, const struct hs_event *event, struct hs_host *host,
+			       struct hs_error *err)
 {
-	struct hs_event event;
 	struct hs_host known;
-	bool found;
-	enum hs_code rc;
+	enum hs_code rc = HS_OK;
+	bool created = hs_event_is_host(event) && strcmp(event->type, "HostCreated") == 0;
 
-	if (!hs_is_ulid(event_id))
-		return hs_fail(err, HS_INVALID, "event_id", "'%s' is not a ULID (26 digits and upper-case "
-			       "letters)", hs_quote(event_id).s);
-	rc = hs_event_get(store, arena, HS_SQL_EVENT_BY_ID, (struct hs_value[]){hs_text_value(store->tenant),
-		hs_text_value(event_id)}, 2, &event, &found, err);
-	if (rc || !found)
+	if (created)
+		rc = hs_host_decode(arena, event, &known, err);
+	if (rc)
 		return rc;
-	*replayed = hs_event_is_host(&event) && strcmp(event.type, "HostCreated") == 0;
-	if (*replayed)
-		rc = hs_host_decode(arena, &event, &known, err);
-	*replayed = *replayed && rc == HS_OK && hs_fields_equal(host, &known);
-	if (rc == HS_OK && !*replayed)
-		rc = hs_fail(err, HS_ID_REUSE, "event_id", "event id '%s' is used by another event of stream "
-			     "'%s'", event_id, hs_quote(event.stream).s);
-	if (rc == HS_OK)
-		*host = known;
-	return rc;
+	if (!created || !hs_fields_equal(host, &known))
+		return hs_fail(err, HS_ID_REUSE, "event_id", "event id '%s' is used by another event of stream "
+			       "'%s'", event->id, hs_quote(event->stream).s);
+	*host = known;
+	return HS_OK;
 }
 
-static enum hs_code add_host(struct hs_store *store, struct hs_arena *arena,
-			     const struct hs_host_input *input, const struct hs_add *how,
-			     struct hs_host *host, struct hs_error *err)
+static enum hs_code add_host(struct command *command, struct hs_host *host, const char *event_id,
+			     struct hs_events *known, struct hs_error *err)
 {
-	bool replayed = false;
-	enum hs_code rc = hs_host_check(arena, input, store->lenient, host, err);
+	struct hs_store *store = command->store;
+	enum hs_code rc = create_host(store, command->arena, host, err);
 
-	if (rc == HS_OK && how->event_id)
-		rc = replay_add(store, arena, how->event_id, host, &replayed, err);
-	if (rc || replayed)
-		return rc;
-	return hs_host_write(store, arena, NULL, host, &how->by, how->event_id, err);
+	if (rc == HS_OK && event_id)
+		rc = hs_events_ask(store, HS_SQL_EVENT_BY_ID, (struct hs_value[]){hs_text_value(store->tenant),
+			hs_text_value(event_id)}, 2, known, err);
+	return rc ? rc : send_change(command, NULL, host, event_id, NULL, err);
 }
 
 enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
@@ -479,91 +582,182 @@ enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 			 struct hs_host *host, struct hs_error *err)
 {
 	struct hs_host_input whole = *input;
-	enum hs_code rc = hs_begin_change(store, &how->by, err);
+	struct hs_events known = {.arena = arena};
+	struct command command;
+	enum hs_code rc = hs_check_cause(&how->by, err);
 
-	if (rc)
-		return rc;
 	/* Both are needed: missing ones are reported like wrong ones. */
 	whole.given |= 1u << HS_IP | 1u << HS_HOSTNAME;
 	*host = hs_host_blank();
-	return hs_end(store, add_host(store, arena, &whole, how, host, err), err);
+	if (rc == HS_OK)
+		rc = hs_host_check(arena, &whole, store->lenient, host, err);
+	if (rc == HS_OK && how->event_id && !hs_is_ulid(how->event_id))
+		rc = hs_fail(err, HS_INVALID, "event_id", "'%s' is not a ULID (26 digits and upper-case "
+			     "letters)", hs_quote(how->event_id).s);
+	if (rc == HS_OK)
+		rc = prepare(&command, store, arena, &how->by, err);
+	if (rc == HS_OK)
+		rc = hs_begin(store, true, err);
+	if (rc)
+		return rc;
+	rc = hs_end(store, add_host(&command, host, how->event_id, &known, err), err);
+	if (rc)
+		return rc;
+	host->version = command.written->version;
+	host->position = command.written->position;
+	if (host->position)
+		return HS_OK;
+	if (known.count)
+		return replay_add(arena, &known.items[0], host, err);
+	return command.other.found ? fail_duplicate(&command.other, err) : fail_unexplained(err);
 }
 
 /* -- update and delete -------------------------------------------------------------------------------------------------------------------- */
-
-static enum hs_code get_expected(struct hs_store *store, struct hs_arena *arena, const char *id,
-				 int64_t expected, struct hs_host *host, struct hs_error *err)
-{
-	enum hs_code rc = hs_host_get(store, arena, (struct hs_moment){.now = true}, id, host, err);
-	struct hs_host *current;
-
-	if (rc || expected == HS_EXPECT_ANY || expected == host->version)
-		return rc;
-	current = hs_alloc(arena, sizeof *current);
-	if (!current)
-		return hs_no_memory(err);
-	*current = *host;
-	hs_fail(err, HS_CONFLICT, NULL, "host %s ('%s') is at version %lld, not %lld: somebody changed it",
-		host->id, hs_quote(host->hostname).s, (long long)host->version, (long long)expected);
-	err->has_versions = true;
-	err->expected = expected;
-	err->actual = host->version;
-	err->current = current;
-	return HS_CONFLICT;
-}
-
-static enum hs_code update_host(struct hs_store *store, struct hs_arena *arena, const char *id,
-				int64_t expected, const struct hs_host_input *changes,
-				const struct hs_cause *by, struct hs_host *host, struct hs_error *err)
-{
-	struct hs_host before;
-	enum hs_code rc = get_expected(store, arena, id, expected, &before, err);
-
-	*host = before;
-	if (rc == HS_OK)
-		rc = hs_host_check(arena, changes, store->lenient, host, err);
-	if (rc == HS_OK)
-		rc = hs_host_write(store, arena, &before, host, by, NULL, err);
-	return rc;
-}
-
-enum hs_code hs_host_update(struct hs_store *store, struct hs_arena *arena, const char *id,
-			    int64_t expected, const struct hs_host_input *changes,
-			    const struct hs_cause *by, struct hs_host *host, bool *changed,
-			    struct hs_error *err)
-{
-	int64_t last;
-	enum hs_code rc = hs_begin_change(store, by, err);
-
-	if (rc)
-		return rc;
-	rc = hs_log_position(store, &last, err);
-	if (rc == HS_OK)
-		rc = update_host(store, arena, id, expected, changes, by, host, err);
-	*changed = rc == HS_OK && host->position > last;
-	return hs_end(store, rc, err);
-}
-
-enum hs_code hs_host_delete(struct hs_store *store, struct hs_arena *arena, const char *id,
-			    int64_t expected, const struct hs_cause *by, struct hs_error *err)
-{
-	struct hs_host before;
-	enum hs_code rc = hs_begin_change(store, by, err);
-
-	if (rc)
-		return rc;
-	rc = get_expected(store, arena, id, expected, &before, err);
-	if (rc == HS_OK)
-		rc = hs_host_write(store, arena, &before, NULL, by, NULL, err);
-	return hs_end(store, rc, err);
-}
-
-/* -- one host ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static enum hs_code fail_not_found(struct hs_error *err, const char *id)
 {
 	return hs_fail(err, HS_NOT_FOUND, "id", "there is no host '%s'", hs_quote(id).s);
 }
+
+static enum hs_code check_current(const struct command *command, const char *id, int64_t expected,
+				  struct hs_error *err)
+{
+	const struct hs_host *host = command->current.host;
+
+	if (!command->current.found)
+		return fail_not_found(err, id);
+	if (expected == HS_EXPECT_ANY || expected == host->version)
+		return HS_OK;
+	hs_fail(err, HS_CONFLICT, NULL, "host %s ('%s') is at version %lld, not %lld: somebody changed it",
+		host->id, hs_quote(host->hostname).s, (long long)host->version, (long long)expected);
+	err->has_versions = true;
+	err->expected = expected;
+	err->actual = host->version;
+	err->current = host;
+	return HS_CONFLICT;
+}
+
+/* A change of a host that is there: CHANGES, or NULL to delete it. */
+struct change {
+	const char *id;
+	int64_t expected;
+	const struct hs_host *known;		/* as the caller read it, or NULL: it is read first */
+	const struct hs_host_input *changes;
+	struct hs_host *host;			/* what it becomes */
+	bool changed;
+};
+
+static enum hs_code change_host(struct command *command, struct change *change, struct hs_error *err)
+{
+	const struct hs_host *before = change->known ? change->known : command->current.host;
+	const char *body = NULL;
+	enum hs_code rc = ask_for_host(command, change->id, err);
+
+	if (rc == HS_OK && !change->known) {
+		rc = hs_sync(command->store, err);
+		if (rc == HS_OK)
+			rc = check_current(command, change->id, change->expected, err);
+	}
+	if (rc)
+		return rc;
+	*change->host = *before;
+	if (change->changes) {
+		rc = hs_host_check(command->arena, change->changes, command->store->lenient, change->host, err);
+		change->changed = rc == HS_OK && !hs_fields_equal(before, change->host);
+		if (!change->changed)
+			return rc;
+	}
+	if (change->known) {
+		body = hs_host_encode(command->arena, before);
+		if (!body)
+			return hs_no_memory(err);
+	}
+	return send_change(command, before, change->changes ? change->host : NULL, NULL, body, err);
+}
+
+/* What the answers say: done, refused, or HS_STOP when the caller was wrong about the host. */
+static enum hs_code judge(const struct command *command, const struct change *change, struct hs_error *err)
+{
+	const struct hs_host *other = command->other.host;
+	enum hs_code rc;
+
+	if (change->changed && command->written->position)
+		return HS_OK;
+	rc = check_current(command, change->id, change->expected, err);
+	if (rc)
+		return rc;
+	if (change->known)
+		return !change->changed && hs_fields_equal(change->host, command->current.host) ? HS_OK : HS_STOP;
+	if (command->other.found && strcmp(other->id, change->id) != 0)
+		return fail_duplicate(&command->other, err);
+	return change->changed ? fail_unexplained(err) : HS_OK;
+}
+
+static enum hs_code run_change(struct hs_store *store, struct hs_arena *arena, struct change *change,
+			       const struct hs_cause *by, struct hs_error *err)
+{
+	struct command command;
+	enum hs_code rc = prepare(&command, store, arena, by, err);
+
+	change->changed = !change->changes;
+	if (rc == HS_OK)
+		rc = hs_begin_change(store, by, err);
+	if (rc)
+		return rc;
+	rc = hs_end(store, change_host(&command, change, err), err);
+	if (rc == HS_OK)
+		rc = judge(&command, change, err);
+	if (rc)
+		return rc;
+	if (change->changed) {
+		change->host->version = command.written->version;
+		change->host->position = command.written->position;
+		change->host->updated_at = store->now;
+	} else {
+		*change->host = *command.current.host;
+	}
+	return HS_OK;
+}
+
+static enum hs_code carry_out(struct hs_store *store, struct hs_arena *arena, struct change *change,
+			      const struct hs_cause *by, struct hs_error *err)
+{
+	enum hs_code rc;
+
+	if (!hs_is_ulid(change->id))
+		return fail_not_found(err, change->id);
+	rc = run_change(store, arena, change, by, err);
+	/* Nothing was written: read the host, and do it again. */
+	if (rc == HS_STOP) {
+		change->known = NULL;
+		rc = run_change(store, arena, change, by, err);
+	}
+	return rc;
+}
+
+enum hs_code hs_host_update(struct hs_store *store, struct hs_arena *arena, const char *id,
+			    int64_t expected, const struct hs_host *known,
+			    const struct hs_host_input *changes, const struct hs_cause *by,
+			    struct hs_host *host, bool *changed, struct hs_error *err)
+{
+	struct change change = {id, expected, known, changes, host, false};
+	enum hs_code rc = carry_out(store, arena, &change, by, err);
+
+	*changed = change.changed;
+	return rc;
+}
+
+enum hs_code hs_host_delete(struct hs_store *store, struct hs_arena *arena, const char *id,
+			    int64_t expected, const struct hs_host *known, const struct hs_cause *by,
+			    struct hs_error *err)
+{
+	struct hs_host gone;
+	struct change change = {id, expected, known, NULL, &gone, false};
+
+	return carry_out(store, arena, &change, by, err);
+}
+
+/* -- one host ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static enum hs_code get_then(struct hs_store *store, struct hs_arena *arena, struct hs_moment at,
 			     const char *id, struct hs_host *host, struct hs_error *err)

@@ -206,6 +206,12 @@ void hs_store_close(struct hs_store *store);
 enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err);
 enum hs_code hs_end(struct hs_store *store, enum hs_code rc, struct hs_error *err);
 
+/* Sends a named statement without waiting for it: what it says to ROW, or its failure, may come as
+ * late as the next hs_sync, hs_run, hs_query or hs_end. A command whose statements are all sent is
+ * one round trip to a server, so a statement decides by itself whether it may write. */
+enum hs_code hs_send(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
+		     int count, hs_row_fn *row, void *context, struct hs_error *err);
+enum hs_code hs_sync(struct hs_store *store, struct hs_error *err);
 /* A named or a composed statement. With ROW, a value that is not UTF-8 finds nothing. */
 enum hs_code hs_run(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 		    int count, hs_row_fn *row, void *context, struct hs_error *err);
@@ -259,8 +265,24 @@ struct hs_append {
 /* Appends all or, not ATOMIC, each that can be; then a refused one has its err set. */
 enum hs_code hs_append(struct hs_store *store, struct hs_arena *arena, struct hs_append *appends,
 		       int count, bool atomic, struct hs_error *err);
-/* Writes one event at the head of the log, within a write transaction. The one INSERT. */
-enum hs_code hs_event_write(struct hs_store *store, struct hs_event *event, struct hs_error *err);
+/* What has to hold for an event to be written, where nobody has looked under the writer's lock. */
+struct hs_guard {
+	int64_t expected;		/* version of the stream */
+	const char *body;		/* NULL, or the data of the stream's newest event */
+	const char *ip_key, *hostname;	/* NULL, or a key that no host but `host` may have */
+	const char *host;
+};
+
+/* Send one event to the head of the log, within a write transaction: at event->version, whatever
+ * that breaks; if the guard lets it; directly behind the event PREVIOUS, if that was written. ROW gets
+ * the version and the position, or is not called when nothing was written. */
+enum hs_code hs_event_send(struct hs_store *store, const struct hs_event *event, struct hs_error *err);
+enum hs_code hs_event_send_if(struct hs_store *store, const struct hs_event *event,
+			      const struct hs_guard *guard, hs_row_fn *row, void *context,
+			      struct hs_error *err);
+enum hs_code hs_event_send_next(struct hs_store *store, const struct hs_event *event,
+				const char *previous, hs_row_fn *row, void *context,
+				struct hs_error *err);
 
 /* Which events, in which order. Unset is NULL, 0 for numbers; limit -1 is "all". */
 struct hs_event_query {
@@ -275,13 +297,16 @@ struct hs_event_query {
 };
 
 struct hs_events {
+	struct hs_arena *arena;
 	struct hs_event *items;
 	size_t count, room;
 };
 
-enum hs_code hs_events_read(struct hs_store *store, struct hs_arena *arena,
-			    const struct hs_event_query *query, struct hs_events *events,
-			    struct hs_error *err);
+enum hs_code hs_events_read(struct hs_store *store, const struct hs_event_query *query,
+			    struct hs_events *events, struct hs_error *err);
+/* Sends a named statement that selects events: they arrive as with hs_send. */
+enum hs_code hs_events_ask(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
+			   int count, struct hs_events *events, struct hs_error *err);
 /* The one event a named statement finds; *FOUND is false when it finds none. */
 enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
 			  const struct hs_value *values, int count, struct hs_event *event, bool *found,
@@ -331,29 +356,33 @@ struct hs_add {
 enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 			 const struct hs_host_input *input, const struct hs_add *how,
 			 struct hs_host *host, struct hs_error *err);
-/* EXPECTED is a version, or HS_EXPECT_ANY. Equal values write nothing. */
+/* EXPECTED is a version, or HS_EXPECT_ANY. KNOWN is NULL, or the host as the caller read it: if that
+ * is still so, it need not be read again. Equal values write nothing. */
 enum hs_code hs_host_update(struct hs_store *store, struct hs_arena *arena, const char *id,
-			    int64_t expected, const struct hs_host_input *changes,
-			    const struct hs_cause *by, struct hs_host *host, bool *changed,
-			    struct hs_error *err);
+			    int64_t expected, const struct hs_host *known,
+			    const struct hs_host_input *changes, const struct hs_cause *by,
+			    struct hs_host *host, bool *changed, struct hs_error *err);
 enum hs_code hs_host_delete(struct hs_store *store, struct hs_arena *arena, const char *id,
-			    int64_t expected, const struct hs_cause *by,
+			    int64_t expected, const struct hs_host *known, const struct hs_cause *by,
 			    struct hs_error *err);
 
-/* Brings a host from BEFORE (NULL: not there) to AFTER (NULL: gone) within a write transaction:
- * an event for each changed field, and the read model. AFTER's version, position and
- * updated_at are set. The caller has checked the values; a taken (ip, hostname) is HS_DUPLICATE. */
+/* Brings a host from BEFORE (NULL: not there), as it was read in this write transaction, to AFTER
+ * (NULL: gone): an event for each changed field, and the read model. The caller has checked the
+ * values and that nobody has the key. A new host gets its id here. */
 enum hs_code hs_host_write(struct hs_store *store, struct hs_arena *arena,
 			   const struct hs_host *before, struct hs_host *after,
-			   const struct hs_cause *by, const char *event_id,
-			   struct hs_error *err);
+			   const struct hs_cause *by, struct hs_error *err);
+/* HS_DUPLICATE when another host has the key (ip, hostname) of HOST. */
+enum hs_code hs_host_check_free(struct hs_store *store, struct hs_arena *arena, const struct hs_host *host,
+				struct hs_error *err);
 
-/* The two halves of hs_host_write: its events, and the row of the read model. */
+/* The two halves of hs_host_write: its events, of which *NEWEST becomes the id of the last (NULL when
+ * nothing changed), and the row of the read model, which is as the event of that id left the host. */
 enum hs_code hs_host_log(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
-			 struct hs_host *after, const struct hs_cause *by, const char *event_id,
+			 const struct hs_host *after, const struct hs_cause *by, const char **newest,
 			 struct hs_error *err);
 enum hs_code hs_model_put(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
-			  const struct hs_host *after, struct hs_error *err);
+			  const struct hs_host *after, const char *event, struct hs_error *err);
 
 /* Checks who and why, then begins a write transaction. */
 enum hs_code hs_begin_change(struct hs_store *store, const struct hs_cause *by, struct hs_error *err);

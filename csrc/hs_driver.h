@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HS_DRIVER_ABI 2
+#define HS_DRIVER_ABI 3
 
 /* What can go wrong. The names users see (hs_code_name) are these in lower case. */
 enum hs_code {
@@ -86,15 +86,21 @@ struct hs_driver {
 	enum hs_code (*open)(const struct hs_open *how, struct hs_db **db, struct hs_error *err);
 	void (*close)(struct hs_db *db);
 
-	/* A write transaction holds the tenant's writer lock from its start. A commit that fails
-	 * has rolled back; rollback itself cannot fail. */
+	/* A write transaction holds the tenant's writer lock from its start; begin, too, may have its
+	 * failure reported later. A commit that fails has rolled back; rollback itself cannot fail. */
 	enum hs_code (*begin)(struct hs_db *db, bool write, struct hs_error *err);
 	enum hs_code (*commit)(struct hs_db *db, struct hs_error *err);
 	void (*rollback)(struct hs_db *db);
 	/* True while a transaction is open: the database itself may end one (a full disk). */
 	bool (*in_transaction)(struct hs_db *db);
 
-	/* Runs a named statement, or the text of one composed from constant pieces. ROW may be NULL. */
+	/* Sends a named statement: its rows, or its failure, may come as late as the next sync, run, query
+	 * or commit. What comes behind a failure is not run. ROW may be NULL; CONTEXT has to live as long. */
+	enum hs_code (*send)(struct hs_db *db, int statement, const struct hs_value *values,
+			     int count, hs_row_fn *row, void *context, struct hs_error *err);
+	/* Waits for all that was sent. Returns the first failure, if there was one. */
+	enum hs_code (*sync)(struct hs_db *db, struct hs_error *err);
+	/* As send and sync; query runs the text of a statement composed from constant pieces. */
 	enum hs_code (*run)(struct hs_db *db, int statement, const struct hs_value *values,
 			    int count, hs_row_fn *row, void *context, struct hs_error *err);
 	enum hs_code (*query)(struct hs_db *db, const char *sql, const struct hs_value *values,

@@ -180,6 +180,31 @@ static int store_add(lua_State *L)
 	return push_result(L, rc, &host, &err);
 }
 
+/* The host at ARG as it was read, when EXPECTED is its version; else NULL. A script may have put
+ * anything into the table: nothing here is an error. */
+static const struct hs_host *to_known(lua_State *L, int arg, const struct hs_store *store,
+				      struct hs_arena *arena, int64_t expected)
+{
+	struct hs_host_input input;
+	struct hs_host *host;
+	struct hs_error err;
+
+	if (expected < 1 || !is_host_value(L, arg))
+		return NULL;
+	host = hs_alloc(arena, sizeof *host);
+	if (!host)
+		return NULL;
+	*host = hs_host_blank();
+	host->id = check_host_id(L, arg, &host->version);
+	lua_getfield(L, arg, "created_at");
+	if (host->version != expected || check_time(L, lua_gettop(L), "created_at", &host->created_at, &err) ||
+	    take_host_fields(L, arg, arena, &input, &err) ||
+	    hs_host_check(arena, &input, store->lenient, host, &err))
+		host = NULL;
+	lua_pop(L, 1);
+	return host;
+}
+
 /* update(store, host or id, changes [, options]) -> host, changed */
 static int store_update(lua_State *L)
 {
@@ -193,6 +218,7 @@ static int store_update(lua_State *L)
 	int64_t expected;
 	const char *id = check_host_id(L, 2, &expected);
 	bool changed = false;
+	const struct hs_host *known;
 	enum hs_code rc;
 
 	lua_settop(L, 4);
@@ -201,9 +227,10 @@ static int store_update(lua_State *L)
 	by = check_cause(L, 4, arena);
 	if (!lua_isnil(L, 4))
 		expected = field_count(L, 4, "expected_version", expected);
+	known = to_known(L, 2, store, arena, expected);
 	rc = check_host_input(L, 3, arena, &changes, &err);
 	if (rc == HS_OK)
-		rc = hs_host_update(store, arena, id, expected, &changes, &by, &host, &changed, &err);
+		rc = hs_host_update(store, arena, id, expected, known, &changes, &by, &host, &changed, &err);
 	if (rc)
 		return push_failure(L, 1, &err);
 	push_host(L, 1, &host);
@@ -228,7 +255,7 @@ static int store_delete(lua_State *L)
 	by = check_cause(L, 3, arena);
 	if (!lua_isnil(L, 3))
 		expected = field_count(L, 3, "expected_version", expected);
-	if (hs_host_delete(store, arena, id, expected, &by, &err))
+	if (hs_host_delete(store, arena, id, expected, to_known(L, 2, store, arena, expected), &by, &err))
 		return push_failure(L, 1, &err);
 	lua_pushboolean(L, 1);
 	return 1;
@@ -524,11 +551,11 @@ static int core_events(lua_State *L)
 	struct hs_store *store = check_store(L, 1);
 	struct hs_arena *arena = push_box(L);
 	struct hs_event_query query;
-	struct hs_events events = {0};
+	struct hs_events events = {.arena = arena};
 	struct hs_error err;
 
 	check_event_query(L, 2, arena, &query);
-	if (hs_events_read(store, arena, &query, &events, &err))
+	if (hs_events_read(store, &query, &events, &err))
 		return push_failure(L, 1, &err);
 	lua_createtable(L, events.count < 1u << 20 ? (int)events.count : 0, 0);
 	for (size_t i = 0; i < events.count; i++) {
@@ -916,8 +943,15 @@ static int core_begin(lua_State *L)
 {
 	struct hs_store *store = check_store(L, 1);
 	struct hs_error err;
+	enum hs_code rc = hs_begin(store, check_flag(L, 2, "write"), &err);
 
-	return push_done(L, hs_begin(store, check_flag(L, 2, "write"), &err), &err);
+	if (rc == HS_OK) {
+		/* What the script does before its first statement is done as the only writer, too. */
+		rc = hs_sync(store, &err);
+		if (rc)
+			hs_end(store, rc, &err);
+	}
+	return push_done(L, rc, &err);
 }
 
 /* finish(store, commit): ends the transaction begun last */
@@ -1029,7 +1063,7 @@ static int import_one(lua_State *L, bool write)
 	if (rc == HS_OK)
 		rc = hs_import_decide(store, &import->scratch, &import->import, &entry, &action, &change, &err);
 	if (rc == HS_OK && write && (action == HS_CREATE || action == HS_UPDATE))
-		rc = hs_host_write(store, &import->scratch, change.before, change.after, &import->import.by, NULL, &err);
+		rc = hs_host_write(store, &import->scratch, change.before, change.after, &import->import.by, &err);
 	if (rc)
 		return push_failure(L, 1, &err);
 	lua_pushstring(L, names[action]);

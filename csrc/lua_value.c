@@ -307,6 +307,62 @@ enum hs_code check_host_input(lua_State *L, int arg, struct hs_arena *arena, str
 	return HS_OK;
 }
 
+static bool is_list_of_texts(lua_State *L, int arg)
+{
+	size_t count = 0;
+
+	if (!lua_istable(L, arg))
+		return false;
+	for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1), count++) {
+		if (lua_type(L, -2) != LUA_TNUMBER || lua_type(L, -1) != LUA_TSTRING) {
+			lua_pop(L, 2);
+			return false;
+		}
+	}
+	return count == lua_rawlen(L, arg);
+}
+
+bool is_host_value(lua_State *L, int arg)
+{
+	static const struct {
+		const char *name;
+		int type;
+		bool optional;
+	} fields[] = {
+		{"ip", LUA_TSTRING, false}, {"hostname", LUA_TSTRING, false}, {"aliases", LUA_TTABLE, false},
+		{"comment", LUA_TSTRING, true}, {"tags", LUA_TTABLE, false}, {"enabled", LUA_TBOOLEAN, false},
+		{"expires_at", LUA_TNUMBER, true}, {"origin", LUA_TSTRING, false}, {"created_at", LUA_TNUMBER, false},
+	};
+	bool good = lua_istable(L, arg);
+
+	for (size_t i = 0; good && i < sizeof fields / sizeof *fields; i++) {
+		int type;
+
+		lua_getfield(L, arg, fields[i].name);
+		type = lua_type(L, -1);
+		good = type == fields[i].type || (type == LUA_TNIL && fields[i].optional);
+		if (good && type == LUA_TTABLE)
+			good = is_list_of_texts(L, lua_gettop(L));
+		lua_pop(L, 1);
+	}
+	return good;
+}
+
+enum hs_code take_host_fields(lua_State *L, int arg, struct hs_arena *arena, struct hs_host_input *input,
+			      struct hs_error *err)
+{
+	enum hs_code rc = HS_OK;
+
+	*input = (struct hs_host_input){.expires_at = HS_TIME_UNSET};
+	for (enum hs_field field = 0; rc == HS_OK && field < HS_FIELDS; field++) {
+		lua_getfield(L, arg, hs_field_name(field));
+		if (!lua_isnil(L, -1))
+			rc = take_field(L, field, arena, input, err);
+		lua_pop(L, 1);
+	}
+	return rc;
+}
+
 const char *check_host_id(lua_State *L, int arg, int64_t *expected)
 {
 	const char *id;

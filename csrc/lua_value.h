@@ -64,6 +64,10 @@ struct hs_cause check_cause(lua_State *L, int arg, struct hs_arena *arena);
 const char *const *check_texts(lua_State *L, int arg, const char *name, struct hs_arena *arena, int *count);
 /* An id out of an id or a host; *EXPECTED is the host's version, or HS_EXPECT_ANY. */
 const char *check_host_id(lua_State *L, int arg, int64_t *expected);
+/* Whether the table at ARG has all that a host has, of the right types; and these fields of it. */
+bool is_host_value(lua_State *L, int arg);
+enum hs_code take_host_fields(lua_State *L, int arg, struct hs_arena *arena, struct hs_host_input *input,
+			      struct hs_error *err);
 
 void push_int(lua_State *L, int64_t number);
 void push_time(lua_State *L, int64_t time);

@@ -62,6 +62,17 @@ static bool finds_nothing(const struct hs_value *values, int count, hs_row_fn *r
 	return false;
 }
 
+enum hs_code hs_send(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
+		     int count, hs_row_fn *row, void *context, struct hs_error *err)
+{
+	return notice(store, store->driver->send(store->db, statement, values, count, row, context, err));
+}
+
+enum hs_code hs_sync(struct hs_store *store, struct hs_error *err)
+{
+	return notice(store, store->driver->sync(store->db, err));
+}
+
 enum hs_code hs_run(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 		    int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
@@ -116,7 +127,7 @@ enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err)
 	if (store->depth == 0)
 		rc = store->driver->begin(store->db, write, err);
 	else
-		rc = hs_run(store, HS_SQL_SAVEPOINT, NULL, 0, NULL, NULL, err);
+		rc = hs_send(store, HS_SQL_SAVEPOINT, NULL, 0, NULL, NULL, err);
 	if (rc)
 		return rc;
 	if (store->depth++ == 0)

@@ -25,22 +25,16 @@ enum hs_code hs_stream_version(struct hs_store *store, const char *stream, int64
 
 /* -- reading ----------------------------------------------------------------------------------------------- */
 
-struct event_sink {
-	struct hs_arena *arena;
-	struct hs_events *events;
-};
-
 static enum hs_code take_event(void *context, const struct hs_value *row, int columns,
 			       struct hs_error *err)
 {
-	struct event_sink *sink = context;
-	struct hs_events *events = sink->events;
+	struct hs_events *events = context;
 
 	(void)columns;
-	events->items = hs_grow(sink->arena, events->items, events->count, &events->room, sizeof *events->items);
+	events->items = hs_grow(events->arena, events->items, events->count, &events->room, sizeof *events->items);
 	if (!events->items)
 		return hs_no_memory(err);
-	return hs_event_from_row(sink->arena, row, &events->items[events->count++], err);
+	return hs_event_from_row(events->arena, row, &events->items[events->count++], err);
 }
 
 static void compose_types(struct hs_composed *c, const struct hs_event_query *query)
@@ -91,28 +85,31 @@ static void compose_events(struct hs_composed *c, const char *tenant, const stru
 		hs_parameter(c, " LIMIT ", hs_int(query->limit));
 }
 
-enum hs_code hs_events_read(struct hs_store *store, struct hs_arena *arena,
-			    const struct hs_event_query *query, struct hs_events *events,
-			    struct hs_error *err)
+enum hs_code hs_events_read(struct hs_store *store, const struct hs_event_query *query,
+			    struct hs_events *events, struct hs_error *err)
 {
-	struct hs_composed c = {.sql = {.arena = arena}};
-	struct event_sink sink = {arena, events};
+	struct hs_composed c = {.sql = {.arena = events->arena}};
 
-	c.values = hs_alloc(arena, (size_t)(query->type_count + 16) * sizeof *c.values);
+	c.values = hs_alloc(events->arena, (size_t)(query->type_count + 16) * sizeof *c.values);
 	if (c.values)
 		compose_events(&c, store->tenant, query);
 	if (!c.values || c.sql.failed)
 		return hs_no_memory(err);
-	return hs_query(store, c.sql.s, c.values, c.count, take_event, &sink, err);
+	return hs_query(store, c.sql.s, c.values, c.count, take_event, events, err);
+}
+
+enum hs_code hs_events_ask(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
+			   int count, struct hs_events *events, struct hs_error *err)
+{
+	return hs_send(store, statement, values, count, take_event, events, err);
 }
 
 enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum hs_sql statement,
 			  const struct hs_value *values, int count, struct hs_event *event, bool *found,
 			  struct hs_error *err)
 {
-	struct hs_events events = {0};
-	struct event_sink sink = {arena, &events};
-	enum hs_code rc = hs_run(store, statement, values, count, take_event, &sink, err);
+	struct hs_events events = {.arena = arena};
+	enum hs_code rc = hs_run(store, statement, values, count, take_event, &events, err);
 
 	*found = rc == HS_OK && events.count > 0;
 	if (*found)
@@ -122,31 +119,67 @@ enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum h
 
 /* -- writing ---------------------------------------------------------------------------------------------------- */
 
-enum hs_code hs_event_write(struct hs_store *store, struct hs_event *event, struct hs_error *err)
+/* The parameters that the three statements share; $3 is left to each. */
+static void put_event(struct hs_value values[16], const struct hs_store *store, const struct hs_event *event)
 {
-	enum hs_code rc = hs_log_position(store, &event->position, err);
-	struct hs_value values[13];
-
-	if (rc)
-		return rc;
-	event->position++;
 	values[0] = hs_text_value(store->tenant);
-	values[1] = hs_int(event->position);
-	values[2] = hs_text_value(event->stream);
-	values[3] = hs_int(event->version);
-	values[4] = hs_int(hs_partition(event->stream));
-	values[5] = hs_text_value(event->id);
-	values[6] = hs_text_value(event->type);
-	values[7] = hs_text_value(event->data);
-	values[8] = hs_text_value(event->metadata);
-	values[9] = hs_text_value(event->actor);
-	values[10] = hs_text_value(event->reason);
-	values[11] = hs_int(event->occurred_at);
-	values[12] = hs_int(event->recorded_at);
-	return hs_run(store, HS_SQL_EVENT_INSERT, values, 13, NULL, NULL, err);
+	values[1] = hs_text_value(event->stream);
+	values[3] = hs_int(hs_partition(event->stream));
+	values[4] = hs_text_value(event->id);
+	values[5] = hs_text_value(event->type);
+	values[6] = hs_text_value(event->data);
+	values[7] = hs_text_value(event->metadata);
+	values[8] = hs_text_value(event->actor);
+	values[9] = hs_text_value(event->reason);
+	values[10] = hs_int(event->occurred_at);
+	values[11] = hs_int(event->recorded_at);
+}
+
+enum hs_code hs_event_send(struct hs_store *store, const struct hs_event *event, struct hs_error *err)
+{
+	struct hs_value values[16];
+
+	put_event(values, store, event);
+	values[2] = hs_int(event->version);
+	return hs_send(store, HS_SQL_EVENT_INSERT, values, 12, NULL, NULL, err);
+}
+
+enum hs_code hs_event_send_if(struct hs_store *store, const struct hs_event *event,
+			      const struct hs_guard *guard, hs_row_fn *row, void *context,
+			      struct hs_error *err)
+{
+	struct hs_value values[16];
+
+	put_event(values, store, event);
+	values[2] = hs_int(guard->expected);
+	values[12] = hs_text_value(guard->body);
+	values[13] = hs_text_value(guard->ip_key);
+	values[14] = hs_text_value(guard->hostname);
+	values[15] = hs_text_value(guard->host);
+	return hs_send(store, HS_SQL_EVENT_INSERT_IF, values, 16, row, context, err);
+}
+
+enum hs_code hs_event_send_next(struct hs_store *store, const struct hs_event *event,
+				const char *previous, hs_row_fn *row, void *context,
+				struct hs_error *err)
+{
+	struct hs_value values[16];
+
+	put_event(values, store, event);
+	values[2] = hs_text_value(previous);
+	return hs_send(store, HS_SQL_EVENT_INSERT_NEXT, values, 12, row, context, err);
 }
 
 /* -- appending ----------------------------------------------------------------------------------------------------- */
+
+/* What the database answers to one append, beside what its caller sees. */
+struct answer {
+	struct hs_append *append;
+	int64_t version, position;	/* of the stream and, for no events, the log before it */
+	struct hs_events known;		/* events with the ids that were given */
+	int given;			/* how many ids were given */
+	int64_t first;			/* version of the first event written, 0 for none */
+};
 
 static enum hs_code check_append(const struct hs_append *append, struct hs_error *err)
 {
@@ -183,49 +216,35 @@ static bool same_event(const struct hs_new_event *given, const char *metadata, c
 	       (given->occurred_at == HS_TIME_UNSET || given->occurred_at == known->occurred_at);
 }
 
-/* Looks the given ids up. All known, in this stream, in this order and with this content: the
- * append has happened before and is answered as it was. */
-static enum hs_code check_replay(struct hs_store *store, struct hs_arena *arena, struct hs_append *append,
-				 struct hs_error *err)
+/* Some of the given ids are known. All of them, in this stream, in this order and with this content:
+ * the append has happened before and is answered as it was. */
+static enum hs_code judge_replay(const struct answer *answer, struct hs_error *err)
 {
-	struct hs_events known = {0};
-	struct event_sink sink = {arena, &known};
+	struct hs_append *append = answer->append;
+	const struct hs_event *known = answer->known.items;
+	size_t count = answer->known.count;
 
-	for (int i = 0; i < append->count; i++) {
-		struct hs_value values[] = {hs_text_value(store->tenant), hs_text_value(append->events[i].id)};
-		enum hs_code rc = HS_OK;
-
-		if (append->events[i].id)
-			rc = hs_run(store, HS_SQL_EVENT_BY_ID, values, 2, take_event, &sink, err);
-		if (rc)
-			return rc;
-	}
-	if (known.count == 0)
-		return HS_OK;
-	for (size_t i = 0; i < known.count; i++)
-		if (strcmp(known.items[i].stream, append->stream) != 0)
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(known[i].stream, append->stream) != 0)
 			return hs_fail(err, HS_ID_REUSE, "id", "event id '%s' is used in stream '%s'",
-				       known.items[i].id, hs_quote(known.items[i].stream).s);
-	if (known.count < (size_t)append->count)
+				       known[i].id, hs_quote(known[i].stream).s);
+	if (count < (size_t)append->count)
 		return hs_fail(err, HS_PARTIAL_REPLAY, "id", "%zu of %d events are in stream '%s' already; "
-			       "append them again all together, or the new ones alone", known.count,
+			       "append them again all together, or the new ones alone", count,
 			       append->count, hs_quote(append->stream).s);
-	for (size_t i = 0; i < known.count; i++)
-		if (known.items[i].version != known.items[0].version + (int64_t)i ||
-		    !same_event(&append->events[i], append->by.metadata, &known.items[i]))
+	for (size_t i = 0; i < count; i++)
+		if (known[i].version != known[0].version + (int64_t)i ||
+		    !same_event(&append->events[i], append->by.metadata, &known[i]))
 			return hs_fail(err, HS_ID_REUSE, "id", "event id '%s' is known in stream '%s' with other "
-				       "content or in another order", known.items[i].id,
-				       hs_quote(append->stream).s);
+				       "content or in another order", known[i].id, hs_quote(append->stream).s);
 	append->idempotent = true;
-	append->first = known.items[0].version;
-	append->last = known.items[known.count - 1].version;
-	append->position = known.items[known.count - 1].position;
-	for (int i = 0; i < append->count; i++)
-		append->ids[i] = append->events[i].id;
+	append->first = known[0].version;
+	append->last = known[count - 1].version;
+	append->position = known[count - 1].position;
 	return HS_OK;
 }
 
-static enum hs_code check_expected(const struct hs_append *append, int64_t version, struct hs_error *err)
+static enum hs_code judge_version(const struct hs_append *append, int64_t version, struct hs_error *err)
 {
 	if (append->expected == HS_EXPECT_ANY || append->expected == version ||
 	    (append->expected == HS_EXPECT_EXISTS && version > 0))
@@ -244,58 +263,139 @@ static enum hs_code check_expected(const struct hs_append *append, int64_t versi
 	return HS_CONFLICT;
 }
 
-static enum hs_code write_events(struct hs_store *store, struct hs_arena *arena, struct hs_append *append,
-				 int64_t version, struct hs_error *err)
+/* What the answers say: written, written before, or refused. */
+static enum hs_code judge(const struct answer *answer, struct hs_error *err)
 {
+	struct hs_append *append = answer->append;
+	enum hs_code rc;
+
+	if (answer->first) {
+		append->first = answer->first;
+		append->last = answer->first + append->count - 1;
+		append->position = answer->position;
+		return HS_OK;
+	}
+	if (answer->known.count)
+		return judge_replay(answer, err);
+	rc = judge_version(append, answer->version, err);
+	if (rc)
+		return rc;
+	if (append->count)
+		return hs_fail(err, HS_QUERY, NULL, "the database wrote nothing and does not say why");
+	append->first = append->last = answer->version;
+	append->position = answer->position;
+	return HS_OK;
+}
+
+static enum hs_code take_version(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	(void)columns, (void)err;
+	((struct answer *)context)->version = row[0].i;
+	return HS_OK;
+}
+
+static enum hs_code take_position(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	(void)columns, (void)err;
+	((struct answer *)context)->position = row[0].i;
+	return HS_OK;
+}
+
+static enum hs_code take_written(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	struct answer *answer = context;
+
+	(void)columns, (void)err;
+	if (!answer->first)
+		answer->first = row[0].i;
+	answer->position = row[1].i;
+	return HS_OK;
+}
+
+/* Asks for what would explain a refusal. */
+static enum hs_code ask(struct hs_store *store, struct answer *answer, struct hs_error *err)
+{
+	const struct hs_append *append = answer->append;
+	struct hs_value values[] = {hs_text_value(store->tenant), hs_text_value(append->stream)};
+	enum hs_code rc = hs_send(store, HS_SQL_STREAM_VERSION, values, 2, take_version, answer, err);
+
+	if (rc == HS_OK && append->count == 0)
+		rc = hs_send(store, HS_SQL_LOG_POSITION, values, 1, take_position, answer, err);
+	for (int i = 0; rc == HS_OK && i < append->count; i++) {
+		if (!append->events[i].id)
+			continue;
+		answer->given++;
+		values[1] = hs_text_value(append->events[i].id);
+		rc = hs_events_ask(store, HS_SQL_EVENT_BY_ID, values, 2, &answer->known, err);
+	}
+	return rc;
+}
+
+static enum hs_code make_ids(struct hs_store *store, struct hs_arena *arena, struct hs_append *append,
+			     struct hs_error *err)
+{
+	append->ids = hs_alloc(arena, (size_t)(append->count + 1) * sizeof *append->ids);
+	if (!append->ids)
+		return hs_no_memory(err);
+	for (int i = 0; i < append->count; i++) {
+		char made[HS_ULID_SIZE];
+		enum hs_code rc = HS_OK;
+
+		append->ids[i] = append->events[i].id;
+		if (append->ids[i])
+			continue;
+		rc = hs_ulid(store->ids, store->now, made, err);
+		if (rc)
+			return rc;
+		append->ids[i] = hs_copy(arena, made, HS_ULID_SIZE - 1);
+		if (!append->ids[i])
+			return hs_no_memory(err);
+	}
+	return HS_OK;
+}
+
+static enum hs_code send_events(struct hs_store *store, struct answer *answer, struct hs_error *err)
+{
+	const struct hs_append *append = answer->append;
+	struct hs_guard guard = {.expected = append->expected};
 	struct hs_event event = {.stream = append->stream, .recorded_at = store->now,
 		.actor = append->by.actor ? append->by.actor : store->actor, .reason = append->by.reason};
 	enum hs_code rc = HS_OK;
 
-	append->first = append->count ? version + 1 : version;
-	append->last = version + append->count;
-	if (append->count == 0)
-		return hs_log_position(store, &append->position, err);
 	for (int i = 0; rc == HS_OK && i < append->count; i++) {
 		const struct hs_new_event *given = &append->events[i];
-		char made[HS_ULID_SIZE];
 
-		if (!given->id)
-			rc = hs_ulid(store->ids, store->now, made, err);
-		if (rc)
-			return rc;
-		append->ids[i] = given->id ? given->id : hs_copy(arena, made, 26);
-		if (!append->ids[i])
-			return hs_no_memory(err);
-		event.version = version + 1 + i;
 		event.id = append->ids[i];
 		event.type = given->type;
 		event.data = given->data;
 		event.metadata = given->metadata ? given->metadata : append->by.metadata;
 		event.occurred_at = given->occurred_at == HS_TIME_UNSET ? store->now : given->occurred_at;
-		rc = hs_event_write(store, &event, err);
+		if (i == 0)
+			rc = hs_event_send_if(store, &event, &guard, take_written, answer, err);
+		else
+			rc = hs_event_send_next(store, &event, append->ids[i - 1], take_written, answer, err);
 	}
-	append->position = event.position;
 	return rc;
 }
 
-static enum hs_code append_one(struct hs_store *store, struct hs_arena *arena, struct hs_append *append,
-			       struct hs_error *err)
+static enum hs_code send_append(struct hs_store *store, struct hs_arena *arena, struct answer *answer,
+				struct hs_error *err)
 {
-	int64_t version;
-	enum hs_code rc;
+	struct hs_append *append = answer->append;
+	enum hs_code rc = check_append(append, err);
 
-	append->ids = hs_alloc(arena, (size_t)(append->count + 1) * sizeof *append->ids);
-	if (!append->ids)
-		return hs_no_memory(err);
-	rc = check_replay(store, arena, append, err);
-	if (rc || append->idempotent)
-		return rc;
-	rc = hs_stream_version(store, append->stream, &version, err);
+	answer->known.arena = arena;
 	if (rc == HS_OK)
-		rc = check_expected(append, version, err);
+		rc = make_ids(store, arena, append, err);
 	if (rc == HS_OK)
-		rc = write_events(store, arena, append, version, err);
-	return rc;
+		rc = ask(store, answer, err);
+	/* One id decides by itself whether it is new; of several, all have to be. */
+	if (rc == HS_OK && answer->given > 0 && append->count > 1) {
+		rc = hs_sync(store, err);
+		if (rc == HS_OK && answer->known.count)
+			return HS_OK;
+	}
+	return rc ? rc : send_events(store, answer, err);
 }
 
 /* A refusal of one operation, which the others of a batch survive. */
@@ -304,15 +404,28 @@ static bool is_refusal(enum hs_code rc)
 	return rc == HS_INVALID || rc == HS_CONFLICT || rc == HS_PARTIAL_REPLAY || rc == HS_ID_REUSE;
 }
 
-static enum hs_code append_all(struct hs_store *store, struct hs_arena *arena, struct hs_append *appends,
-			       int count, bool atomic, struct hs_error *err)
+static enum hs_code send_all(struct hs_store *store, struct hs_arena *arena, struct answer *answers,
+			     int count, bool atomic, struct hs_error *err)
 {
 	for (int i = 0; i < count; i++) {
-		struct hs_append *append = &appends[i];
-		enum hs_code rc = check_append(append, err);
+		enum hs_code rc = send_append(store, arena, &answers[i], err);
 
-		if (rc == HS_OK)
-			rc = append_one(store, arena, append, err);
+		if (rc && (atomic || !is_refusal(rc))) {
+			err->index = i + 1;
+			return rc;
+		}
+		if (rc)
+			answers[i].append->err = *err;
+	}
+	return HS_OK;
+}
+
+static enum hs_code judge_all(struct answer *answers, int count, bool atomic, struct hs_error *err)
+{
+	for (int i = 0; i < count; i++) {
+		struct hs_append *append = answers[i].append;
+		enum hs_code rc = append->err.code ? HS_OK : judge(&answers[i], err);
+
 		if (rc && (atomic || !is_refusal(rc))) {
 			err->index = i + 1;
 			return rc;
@@ -326,11 +439,26 @@ static enum hs_code append_all(struct hs_store *store, struct hs_arena *arena, s
 enum hs_code hs_append(struct hs_store *store, struct hs_arena *arena, struct hs_append *appends,
 		       int count, bool atomic, struct hs_error *err)
 {
-	enum hs_code rc = hs_begin(store, true, err);
+	struct answer *answers = hs_alloc(arena, (size_t)(count + 1) * sizeof *answers);
+	/* One append writes all or nothing by itself; several are judged before they are committed. */
+	bool early = atomic && count > 1;
+	enum hs_code rc;
 
+	if (!answers)
+		return hs_no_memory(err);
+	memset(answers, 0, (size_t)(count + 1) * sizeof *answers);
+	for (int i = 0; i < count; i++)
+		answers[i].append = &appends[i];
+	rc = hs_begin(store, true, err);
 	if (rc)
 		return rc;
-	return hs_end(store, append_all(store, arena, appends, count, atomic, err), err);
+	rc = send_all(store, arena, answers, count, atomic, err);
+	if (rc == HS_OK && early)
+		rc = hs_sync(store, err);
+	if (rc == HS_OK && early)
+		rc = judge_all(answers, count, atomic, err);
+	rc = hs_end(store, rc, err);
+	return rc || early ? rc : judge_all(answers, count, atomic, err);
 }
 
 /* -- streams -------------------------------------------------------------------------------------------------------- */

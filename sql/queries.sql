@@ -28,11 +28,43 @@ FROM events
 WHERE tenant = $1 AND stream = $2;
 
 -- name: event_insert
--- $1 tenant  $2 position  $3 stream  $4 version  $5 partition  $6 id  $7 type  $8 data
--- $9 metadata  $10 actor  $11 reason  $12 occurred_at  $13 recorded_at
-INSERT INTO events (tenant, position, stream, version, partition, id, type, data,
-	metadata, actor, reason, occurred_at, recorded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+-- $1 tenant  $2 stream  $3 version  $4 partition  $5 id  $6 type  $7 data  $8 metadata  $9 actor
+-- $10 reason  $11 occurred_at  $12 recorded_at
+-- The next position of the log. Of the unique keys (tenant, position), (tenant, stream, version) and
+-- (tenant, id) none gives way.
+INSERT INTO events (tenant, position, stream, version, partition, id, type, data, metadata,
+	actor, reason, occurred_at, recorded_at)
+VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE tenant = $1),
+	$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: event_insert_if
+-- As event_insert, but $3 is what the version of the stream has to be: a version, -1 any, -2 not 0.
+-- $13 data of its newest event or NULL  $14 ip_key  $15 hostname  $16 host: nobody but this host has
+-- the key. When one of them does not hold, or the id is known, nothing is written.
+INSERT INTO events (tenant, position, stream, version, partition, id, type, data, metadata,
+	actor, reason, occurred_at, recorded_at)
+SELECT $1, head.position + 1, $2, head.version + 1, $4, $5, $6, $7, $8, $9, $10, $11, $12
+FROM (
+	SELECT
+		(SELECT COALESCE(MAX(position), 0) FROM events WHERE tenant = $1) AS position,
+		(SELECT COALESCE(MAX(version), 0) FROM events WHERE tenant = $1 AND stream = $2) AS version
+) AS head
+WHERE (CAST($3 AS BIGINT) IN (-1, head.version) OR (CAST($3 AS BIGINT) = -2 AND head.version > 0))
+	AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND id = $5)
+	AND NOT EXISTS (SELECT 1 FROM hosts WHERE tenant = $1 AND ip_key = $14 AND hostname = $15 AND id <> $16)
+	AND (CAST($13 AS TEXT) IS NULL OR EXISTS (
+		SELECT 1 FROM events
+		WHERE tenant = $1 AND stream = $2 AND version = head.version AND data = CAST($13 AS TEXT)))
+RETURNING version, position;
+
+-- name: event_insert_next
+-- As event_insert, but $3 is the id of the event it comes directly behind, if that is there.
+INSERT INTO events (tenant, position, stream, version, partition, id, type, data, metadata,
+	actor, reason, occurred_at, recorded_at)
+SELECT tenant, position + 1, $2, version + 1, $4, $5, $6, $7, $8, $9, $10, $11, $12
+FROM events
+WHERE tenant = $1 AND id = $3
+RETURNING version, position;
 
 -- name: event_by_id         $1 tenant  $2 id
 SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
@@ -126,38 +158,52 @@ SELECT id, version, position, ip, hostname, aliases, comment, tags, enabled, exp
 FROM hosts
 WHERE tenant = $1 AND ip_key = $2 AND hostname = $3;
 
+-- The read model follows the log: a row is written only where the event $3 of the host is there.
+
 -- name: host_insert
--- $1 tenant  $2 id  $3 version  $4 position  $5 ip_key  $6 ip  $7 hostname  $8 aliases  $9 comment
--- $10 tags  $11 enabled  $12 expires_at  $13 origin  $14 created_at  $15 updated_at
+-- $1 tenant  $2 id  $3 event id  $4 ip_key  $5 ip  $6 hostname  $7 aliases  $8 comment  $9 tags
+-- $10 enabled  $11 expires_at  $12 origin  $13 created_at
 INSERT INTO hosts (tenant, id, version, position, ip_key, ip, hostname, aliases, comment,
 	tags, enabled, expires_at, origin, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+SELECT tenant, $2, version, position, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, recorded_at
+FROM events
+WHERE tenant = $1 AND id = $3 AND stream = 'host-' || CAST($2 AS TEXT);
 
 -- name: host_update         as host_insert
 UPDATE hosts
-SET version = $3, position = $4, ip_key = $5, ip = $6, hostname = $7, aliases = $8, comment = $9,
-	tags = $10, enabled = $11, expires_at = $12, origin = $13, created_at = $14, updated_at = $15
-WHERE tenant = $1 AND id = $2;
+SET version = event.version, position = event.position, ip_key = $4, ip = $5, hostname = $6,
+	aliases = $7, comment = $8, tags = $9, enabled = $10, expires_at = $11, origin = $12,
+	created_at = $13, updated_at = event.recorded_at
+FROM events AS event
+WHERE hosts.tenant = $1 AND hosts.id = $2 AND event.tenant = $1 AND event.id = $3
+	AND event.stream = 'host-' || hosts.id;
 
--- name: host_delete         $1 tenant  $2 id
+-- name: host_delete         $1 tenant  $2 id  $3 event id
 DELETE FROM hosts
-WHERE tenant = $1 AND id = $2;
+WHERE tenant = $1 AND id = $2 AND EXISTS (SELECT 1 FROM events
+	WHERE tenant = $1 AND id = $3 AND stream = 'host-' || hosts.id);
 
--- name: alias_insert        $1 tenant  $2 alias  $3 host id
+-- name: alias_insert        $1 tenant  $2 alias  $3 event id  $4 host id
 INSERT INTO host_aliases (tenant, alias, host)
-VALUES ($1, $2, $3);
+SELECT tenant, $2, $4
+FROM events
+WHERE tenant = $1 AND id = $3 AND stream = 'host-' || CAST($4 AS TEXT);
 
--- name: alias_delete        $1 tenant  $2 alias  $3 host id
+-- name: alias_delete        as alias_insert
 DELETE FROM host_aliases
-WHERE tenant = $1 AND alias = $2 AND host = $3;
+WHERE tenant = $1 AND alias = $2 AND host = $4
+	AND EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND id = $3 AND stream = 'host-' || host);
 
--- name: tag_insert          $1 tenant  $2 tag  $3 host id
+-- name: tag_insert          $1 tenant  $2 tag  $3 event id  $4 host id
 INSERT INTO host_tags (tenant, tag, host)
-VALUES ($1, $2, $3);
+SELECT tenant, $2, $4
+FROM events
+WHERE tenant = $1 AND id = $3 AND stream = 'host-' || CAST($4 AS TEXT);
 
--- name: tag_delete          $1 tenant  $2 tag  $3 host id
+-- name: tag_delete          as tag_insert
 DELETE FROM host_tags
-WHERE tenant = $1 AND tag = $2 AND host = $3;
+WHERE tenant = $1 AND tag = $2 AND host = $4
+	AND EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND id = $3 AND stream = 'host-' || host);
 
 -- name: alias_rows          $1 tenant
 SELECT host, alias

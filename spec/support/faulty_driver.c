@@ -113,6 +113,19 @@ static enum hs_code faulty_run(struct hs_db *db, int statement, const struct hs_
 	return db->driver->run(db->real, statement, values, count, row, context, err);
 }
 
+static enum hs_code faulty_send(struct hs_db *db, int statement, const struct hs_value *values,
+				int count, hs_row_fn *row, void *context, struct hs_error *err)
+{
+	if (is_due())
+		return fail_statement(db, err);
+	return db->driver->send(db->real, statement, values, count, row, context, err);
+}
+
+static enum hs_code faulty_sync(struct hs_db *db, struct hs_error *err)
+{
+	return db->driver->sync(db->real, err);
+}
+
 static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct hs_value *values,
 				 int count, hs_row_fn *row, void *context, struct hs_error *err)
 {
@@ -158,6 +171,8 @@ static const struct hs_driver faulty = {
 	.commit = faulty_commit,
 	.rollback = faulty_rollback,
 	.in_transaction = faulty_in_transaction,
+	.send = faulty_send,
+	.sync = faulty_sync,
 	.run = faulty_run,
 	.query = faulty_query,
 	.migrate = faulty_migrate,
