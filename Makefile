@@ -80,7 +80,7 @@ $(BUILD)/hoststore/sqlite.so: $(OBJ)/db_sqlite.o $(OBJ)/lua_driver_sqlite.o
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
 
-$(BUILD)/hoststore/postgres.so: $(OBJ)/db_postgres.o $(OBJ)/lua_driver_postgres.o
+$(BUILD)/hoststore/postgres.so: $(OBJ)/db_postgres.o $(OBJ)/db_postgres_pool.o $(OBJ)/lua_driver_postgres.o
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(call libs,libpq,pq,$(LIBPQ_LIBDIR))
 
@@ -95,7 +95,7 @@ $(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
 HEADERS =
 $(OBJ)/lua_%.o $(OBJ)/faulty_driver.o: HEADERS = $(call cflags,$(LUA_NAME),$(LUA_INCDIR))
 $(OBJ)/db_sqlite.o: HEADERS = $(call cflags,sqlite3,$(SQLITE3_INCDIR))
-$(OBJ)/db_postgres.o: HEADERS = $(call cflags,libpq,$(LIBPQ_INCDIR))
+$(OBJ)/db_postgres%o: HEADERS = $(call cflags,libpq,$(LIBPQ_INCDIR))
 $(OBJ)/event.o: HEADERS = $(call cflags,libcjson,$(CJSON_INCDIR))
 
 $(OBJ)/%.o: csrc/%.c | $(GEN)/hs_sql.h $(OBJ)

@@ -75,6 +75,12 @@ struct hs_open {
 	const char *journal;	/* "auto" or a mode the driver knows */
 	int page_size;		/* bytes; 0: the database's default */
 	int busy_timeout;	/* milliseconds a writer waits for another */
+	/* Of a server: */
+	const char *schema;	/* the tables are in it; NULL: where the server's settings say */
+	bool notify;		/* tell those who follow the log of each commit */
+	int min_connections, max_connections;
+	int acquire_timeout, idle_timeout;	/* milliseconds */
+	void **shared;		/* NULL, or a place, empty at first, for what the databases of a driver share */
 };
 
 struct hs_db;			/* a connection; each driver defines its own */
@@ -105,6 +111,9 @@ struct hs_driver {
 			    int count, hs_row_fn *row, void *context, struct hs_error *err);
 	enum hs_code (*query)(struct hs_db *db, const char *sql, const struct hs_value *values,
 			      int count, hs_row_fn *row, void *context, struct hs_error *err);
+	/* Returns when the database may have changed since the last call, or after MILLISECONDS; early is
+	 * allowed. Outside transactions. */
+	enum hs_code (*wait)(struct hs_db *db, int milliseconds, struct hs_error *err);
 	/* Runs migration NUMBER, 1 to `migrations`, within the caller's transaction. */
 	enum hs_code (*migrate)(struct hs_db *db, int number, struct hs_error *err);
 	int migrations;

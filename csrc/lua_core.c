@@ -117,6 +117,24 @@ static struct lua_store *push_store(lua_State *L, int options)
 	return store;
 }
 
+/* Where the databases of a driver keep what they share within this Lua state. It has no finalizer:
+ * stores that are collected after it, at the end, still find it. */
+static void **get_shared(lua_State *L, const char *driver)
+{
+	void **shared;
+
+	lua_getfield(L, LUA_REGISTRYINDEX, "hoststore.shared");
+	lua_getfield(L, -1, driver);
+	shared = lua_touserdata(L, -1);
+	if (!shared) {
+		shared = lua_newuserdata(L, sizeof *shared);
+		*shared = NULL;
+		lua_setfield(L, -3, driver);
+	}
+	lua_pop(L, 2);
+	return shared;
+}
+
 /* open(driver, options) */
 static int core_open(lua_State *L)
 {
@@ -133,6 +151,13 @@ static int core_open(lua_State *L)
 	options.open.durable = field_flag(L, 2, "durable", true);
 	options.open.page_size = (int)field_int(L, 2, "page_size", 0);
 	options.open.busy_timeout = (int)field_int(L, 2, "busy_timeout", 0);
+	options.open.schema = field_text(L, 2, "schema");
+	options.open.notify = field_flag(L, 2, "notify", false);
+	options.open.min_connections = (int)field_int(L, 2, "min_connections", 1);
+	options.open.max_connections = (int)field_int(L, 2, "max_connections", 1);
+	options.open.acquire_timeout = (int)field_int(L, 2, "acquire_timeout", 0);
+	options.open.idle_timeout = (int)field_int(L, 2, "idle_timeout", 0);
+	options.open.shared = get_shared(L, driver->name);
 	options.tenant = field_text(L, 2, "tenant");
 	options.actor = field_text(L, 2, "actor");
 	options.lenient = field_flag(L, 2, "lenient", false);
@@ -1411,6 +1436,8 @@ int luaopen_hoststore_core(lua_State *L)
 	lua_pop(L, 1);
 	memset(lua_newuserdata(L, sizeof(struct hs_ids)), 0, sizeof(struct hs_ids));
 	lua_setfield(L, LUA_REGISTRYINDEX, "hoststore.ids");
+	lua_newtable(L);
+	lua_setfield(L, LUA_REGISTRYINDEX, "hoststore.shared");
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
 	make_store_type(L);

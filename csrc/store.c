@@ -156,6 +156,8 @@ static enum hs_code end_nested(struct hs_store *store, enum hs_code rc, struct h
 		rc = hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, err);
 	if (rc == HS_OK)
 		return HS_OK;
+	/* Nothing that was sent may answer once the caller, whom it would answer, has gone. */
+	store->driver->sync(store->db, &ignored);
 	/* What failed here is reported as it is; that the undo failed too shows at the outer end. */
 	if (store->broken ||
 	    hs_run(store, HS_SQL_SAVEPOINT_ROLLBACK, NULL, 0, NULL, NULL, &ignored) ||

@@ -1,6 +1,7 @@
 --- Opening a store: which driver, which database, which options.
 
 local core = require "hoststore.core"
+local options = require "hoststore.options"
 
 local DIRECTORY_MODE = 493 -- 0755
 
@@ -38,6 +39,19 @@ local function is_milliseconds(value)
   return type(value) == "number" and value >= 0 and value <= 2 ^ 31 - 1, "must be a number of milliseconds"
 end
 
+local function is_seconds(value)
+  return type(value) == "number" and value >= 0 and value <= 2 ^ 20, "must be a number of seconds"
+end
+
+local function is_count(value)
+  return options.is_count(value) and value <= 1000, "must be a number of connections, at most 1000"
+end
+
+-- What PostgreSQL takes for a name without cutting it.
+local function is_schema(value)
+  return type(value) == "string" and value ~= "" and #value <= 63, "must be the name of a schema, at most 63 bytes"
+end
+
 -- Every option, what it may be, and how it is read out of a URL.
 local function to_boolean(text)
   if text == "true" or text == "1" or text == "" then return true end
@@ -54,6 +68,12 @@ local rules = {
   page_size = { is_page_size, tonumber },
   busy_timeout = { is_milliseconds, tonumber },
   names = { one_of("strict", "lenient"), tostring },
+  schema = { is_schema, tostring },
+  notify = { is_boolean, to_boolean },
+  min_connections = { is_count, tonumber },
+  max_connections = { is_count, tonumber },
+  acquire_timeout = { is_seconds, tonumber },
+  idle_timeout = { is_seconds, tonumber },
   clock = { function(value) return type(value) == "function", "must be a function" end },
 }
 
@@ -72,24 +92,38 @@ local function unescape(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- What only SQLite has: not options of a postgres: URL.
-local of_sqlite = { journal = true, page_size = true }
+-- What one of the databases has alone.
+local owners = {
+  journal = "sqlite", page_size = "sqlite",
+  schema = "postgres", notify = "postgres", min_connections = "postgres", max_connections = "postgres",
+  acquire_timeout = "postgres", idle_timeout = "postgres",
+}
+local titles = { sqlite = "SQLite", postgres = "PostgreSQL" }
+
+-- An option of the other database, and what to say about it.
+local function find_foreign(given, driver)
+  for name in pairs(given) do
+    if owners[name] and owners[name] ~= driver then
+      return ("%s is an option of %s, not of %s"):format(name, titles[owners[name]], titles[driver])
+    end
+  end
+end
 
 -- Takes the options out of what stands behind the '?' of a URL. Returns them and an array of the rest.
 local function parse_query(query)
-  local options, rest = {}, {}
+  local found, rest = {}, {}
   for part in query:gmatch("[^&]+") do
     local name, value = part:match("^([^=]*)=?(.*)$")
     local rule = rules[name]
     if rule and rule[2] then
-      options[name] = rule[2](unescape(value))
-      local good, wanted = rule[1](options[name])
+      found[name] = rule[2](unescape(value))
+      local good, wanted = rule[1](found[name])
       if not good then return invalid("in the database URL %s %s, not '%s'", name, wanted, value) end
     else
       rest[#rest + 1] = part
     end
   end
-  return options, rest
+  return found, rest
 end
 
 local function parse_sqlite(text, rest)
@@ -101,10 +135,12 @@ local function parse_sqlite(text, rest)
     end
   end
   if path == "" then return invalid("'%s' names no file; write it like sqlite:///etc/hoststore/hosts.db", text) end
-  local options, unknown = parse_query(query)
-  if not options then return nil, unknown end
+  local found, unknown = parse_query(query)
+  if not found then return nil, unknown end
   if unknown[1] then return invalid("'%s' has an unknown option '%s'", text, unknown[1]:match("^[^=]*")) end
-  return { driver = "sqlite", location = unescape(path), options = options }
+  local foreign = find_foreign(found, "sqlite")
+  if foreign then return invalid("%s", foreign) end
+  return { driver = "sqlite", location = unescape(path), options = found }
 end
 
 -- All but our own options is libpq's to understand. No message quotes the URL: it may hold a password,
@@ -115,13 +151,12 @@ local function parse_postgres(scheme, rest)
     return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits, or %%00")
   end
   local base, query = rest:match("^([^?]*)%??(.*)$")
-  local options, others = parse_query(query)
-  if not options then return nil, others end
-  for name in pairs(of_sqlite) do
-    if options[name] ~= nil then return invalid("%s is an option of SQLite, not of PostgreSQL", name) end
-  end
+  local found, others = parse_query(query)
+  if not found then return nil, others end
+  local foreign = find_foreign(found, "postgres")
+  if foreign then return invalid("%s", foreign) end
   query = others[1] and "?" .. table.concat(others, "&") or ""
-  return { driver = "postgres", location = scheme .. ":" .. base .. query, options = options }
+  return { driver = "postgres", location = scheme .. ":" .. base .. query, options = found }
 end
 
 --- Takes a URL apart.
@@ -139,13 +174,16 @@ function url.parse(text)
   return invalid("'%s' has the unknown scheme '%s'; use sqlite:, memory:, postgres: or a plain path", text, scheme)
 end
 
+-- What a driver needs, for who lacks it.
+local libraries = { sqlite = "SQLite (Debian: libsqlite3-0)", postgres = "libpq (Debian: libpq5)" }
+
 local function load_driver(name)
   local found, driver = pcall(require, "hoststore." .. name)
   if found then return driver end
   return nil, core.error({
     code = "unsupported",
-    message = ("the driver hoststore.%s cannot be loaded; install it, and the library it needs: %s"):format(
-      name, tostring(driver):match("^[^\n]*")),
+    message = ("%s cannot be used: install %s and hoststore's driver for it, the module hoststore.%s: %s"):format(
+      titles[name], libraries[name], name, tostring(driver):match("^[^\n]*")),
   })
 end
 
@@ -162,17 +200,18 @@ function url.open(text, given)
   check_options(given)
   local target, err = url.parse(text)
   if not target then return nil, err end
-  local options = target.options
-  for name, value in pairs(given or {}) do
-    if of_sqlite[name] and target.driver ~= "sqlite" then
-      return nil, core.error({ code = "unsupported", message = name .. " is an option of SQLite, not of PostgreSQL" })
-    end
-    options[name] = value
+  local all = target.options
+  for name, value in pairs(given or {}) do all[name] = value end
+  local foreign = find_foreign(all, target.driver)
+  if foreign then return nil, core.error({ code = "unsupported", message = foreign }) end
+  local least, most = all.min_connections or 1, all.max_connections or 10
+  if most < 1 or least > most then
+    return invalid("max_connections must be at least 1 and at least min_connections, not %d and %d", most, least)
   end
   local driver
   driver, err = load_driver(target.driver)
   if not driver then return nil, err end
-  local create = options.create ~= false and not options.readonly
+  local create = all.create ~= false and not all.readonly
   if create and target.driver == "sqlite" and target.location ~= ":memory:" then
     local made
     made, err = make_parent(target.location)
@@ -180,16 +219,22 @@ function url.open(text, given)
   end
   return core.open(driver, {
     location = target.location,
-    readonly = options.readonly or false,
+    readonly = all.readonly or false,
     create = create,
-    durable = options.durability ~= "normal",
-    journal = options.journal or "auto",
-    page_size = options.page_size,
-    busy_timeout = math.floor(options.busy_timeout or 30000),
-    tenant = options.tenant or "default",
-    actor = options.actor,
-    lenient = options.names == "lenient",
-    clock = options.clock,
+    durable = all.durability ~= "normal",
+    journal = all.journal or "auto",
+    page_size = all.page_size,
+    busy_timeout = math.floor(all.busy_timeout or 30000),
+    schema = all.schema,
+    notify = all.notify or false,
+    min_connections = least,
+    max_connections = most,
+    acquire_timeout = math.floor((all.acquire_timeout or 30) * 1000),
+    idle_timeout = math.floor((all.idle_timeout or 600) * 1000),
+    tenant = all.tenant or "default",
+    actor = all.actor,
+    lenient = all.names == "lenient",
+    clock = all.clock,
   })
 end
 

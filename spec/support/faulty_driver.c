@@ -134,6 +134,11 @@ static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct
 	return db->driver->query(db->real, sql, values, count, row, context, err);
 }
 
+static enum hs_code faulty_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
+{
+	return db->driver->wait(db->real, milliseconds, err);
+}
+
 static enum hs_code faulty_migrate(struct hs_db *db, int number, struct hs_error *err)
 {
 	return is_due() ? fail_statement(db, err) : db->driver->migrate(db->real, number, err);
@@ -175,6 +180,7 @@ static const struct hs_driver faulty = {
 	.sync = faulty_sync,
 	.run = faulty_run,
 	.query = faulty_query,
+	.wait = faulty_wait,
 	.migrate = faulty_migrate,
 	.backup = faulty_backup,
 	.describe = faulty_describe,
@@ -212,7 +218,8 @@ static int wrap(lua_State *L)
 static int execute(lua_State *L)
 {
 	const struct hs_driver *driver = check_driver(L);
-	struct hs_open how = {.location = luaL_checkstring(L, 2), .tenant = "", .journal = "auto", .create = true};
+	struct hs_open how = {.location = luaL_checkstring(L, 2), .tenant = "", .journal = "auto",
+		.create = true, .max_connections = 1};
 	const char *sql = luaL_checkstring(L, 3);
 	struct hs_error err = {.message = ""};
 	struct hs_db *db;

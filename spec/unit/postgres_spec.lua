@@ -38,14 +38,16 @@ describe("opening a PostgreSQL store", function()
 
   it("refuses a wrong URL and shows no password", function()
     for _, rest in ipairs {
-      "//u:secret@h/d?page_size=1024", "//u:secret@h/d?journal=wal", "//u:secret@h/d?min_connections=2",
+      "//u:secret@h/d?page_size=1024", "//u:secret@h/d?journal=wal", "//u:secret@h/d?min_connections=many",
+      "//u:secret@h/d?max_connections=0", "//u:secret@h/d?min_connections=11", "//u:secret@h/d?acquire_timeout=soon",
+      "//u:secret@h/d?idle_timeout=-1", "//u:secret@h/d?schema=", "//u:secret@h/d?notify=perhaps",
       "//u:secret@h/d?busy_timeout=soon", "//u:secret@h/d?readonly=perhaps", "//u:secret%zz@h/d", "//u:secret%00@h/d",
       "//u:secret@[h/d", "//u:secret@h/d?sslmod=require", "h/d", "//u:secret@h/d?clock=1",
     } do
       refused("invalid_url", "postgres:" .. rest)
       refused("invalid_url", "postgresql:" .. rest)
     end
-    assert.matches("min_connections", refused("invalid_url", "postgres://h/d?min_connections=2").message)
+    refused("invalid_url", "sqlite:x.db?schema=s")
   end)
 
   it("refuses the options of SQLite", function()
