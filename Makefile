@@ -9,7 +9,8 @@
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
 #   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
-#   make bench        hoststore next to a C program that writes the same rows
+#   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
+#                     its databases
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -64,7 +65,8 @@ SPECS = spec
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = check host_decode
 
-.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind lint lint-c bench fuzz fuzz-targets \
+.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind lint lint-c \
+	bench bench-sqlite bench-postgres fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
 
@@ -172,16 +174,31 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
-bench: deps-bench
-	@$(MAKE) -s all $(OBJ)/bench
-	@LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;" \
-		$(INTERPRETER) spec/bench/bench.lua $(INTERPRETER) $(BUILD)
+# The databases to measure.
+BENCH = sqlite postgres
+BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
-$(OBJ)/bench: spec/bench/bench.c | $(OBJ)
+bench: $(BENCH:%=bench-%)
+
+bench-sqlite: deps-bench
+	@$(MAKE) -s all $(OBJ)/bench_sqlite
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD)
+
+# A server as it comes, which waits for the disk.
+bench-postgres: deps-bench
+	@$(MAKE) -s all $(OBJ)/bench_postgres
+	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
+		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
+
+$(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
 		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+
+$(OBJ)/bench_postgres: spec/bench/postgres.c | $(OBJ)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,libpq,$(LIBPQ_INCDIR)) \
+		$(call libs,libpq,pq,$(LIBPQ_LIBDIR))
 
 fuzz: deps-fuzz
 	@$(MAKE) -s fuzz-targets BUILD=build/fuzz CC=clang \
@@ -235,7 +252,7 @@ PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
-PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3
+PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
 
 deps: deps-test
 
