@@ -5,12 +5,15 @@
 #   make test         the specs on each of TEST_VERSIONS; SPECS=spec/unit/x_spec.lua for some of them.
 #                     PostgreSQL is started for them, privately
 #   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
+#   make test-postgres-new  what concerns PostgreSQL, on the newest one that an npm package carries
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
 #   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
-#   make bench        hoststore next to a C program that writes the same rows
+#   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
+#                     its databases
 #   make install      under DESTDIR and PREFIX; make uninstall
-#   make deps         installs the Debian packages that run and test need
+#   make deps         installs the Debian packages that run and test need; make deps-lint and so on
+#                     those of another target
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are the builder's; so are PKG_CONFIG and, where pkg-config does
 # not know, LUA_INCDIR and the _INCDIR and _LIBDIR of SQLITE3, CJSON and LIBPQ. The PostgreSQL driver
@@ -62,7 +65,8 @@ SPECS = spec
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = check host_decode
 
-.PHONY: all test-modules run test test-asan test-valgrind lint lint-c bench fuzz fuzz-targets \
+.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind lint lint-c \
+	bench bench-sqlite bench-postgres fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
 
@@ -149,6 +153,14 @@ test-asan: deps-test
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1" \
 		spec/support/with_postgres spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
+# What the rest of the specs tests does not depend on the server.
+POSTGRES_SPECS = spec/conformance $(wildcard spec/unit/postgres_*spec.lua)
+
+test-postgres-new: deps-postgres-new
+	@$(MAKE) -s test-modules LUA_VERSION=5.4
+	@spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
+		$(if $(filter-out spec,$(SPECS)),$(SPECS),$(POSTGRES_SPECS))
+
 test-valgrind: deps-valgrind
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
@@ -162,16 +174,31 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
-bench: deps-bench
-	@$(MAKE) -s all $(OBJ)/bench
-	@LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;" \
-		$(INTERPRETER) spec/bench/bench.lua $(INTERPRETER) $(BUILD)
+# The databases to measure.
+BENCH = sqlite postgres
+BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
-$(OBJ)/bench: spec/bench/bench.c | $(OBJ)
+bench: $(BENCH:%=bench-%)
+
+bench-sqlite: deps-bench
+	@$(MAKE) -s all $(OBJ)/bench_sqlite
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD)
+
+# A server as it comes, which waits for the disk.
+bench-postgres: deps-bench
+	@$(MAKE) -s all $(OBJ)/bench_postgres
+	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
+		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
+
+$(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
 		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+
+$(OBJ)/bench_postgres: spec/bench/postgres.c | $(OBJ)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,libpq,$(LIBPQ_INCDIR)) \
+		$(call libs,libpq,pq,$(LIBPQ_LIBDIR))
 
 fuzz: deps-fuzz
 	@$(MAKE) -s fuzz-targets BUILD=build/fuzz CC=clang \
@@ -220,10 +247,12 @@ clean:
 PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
 	postgresql
+# npm may have come from elsewhere than from Debian.
+PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
-PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3
+PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
 
 deps: deps-test
 

@@ -33,11 +33,11 @@ function modes.adds(i)
 end
 
 function modes.same(i)
-  local host, err = store:add { ip = "10.0.0.1", hostname = "h" .. i }
+  local host, refusal = store:add { ip = "10.0.0.1", hostname = "h" .. i }
   if host then
     print(host.id)
   else
-    assert(err.code == "duplicate", tostring(err))
+    assert(refusal.code == "duplicate", tostring(refusal))
   end
 end
 

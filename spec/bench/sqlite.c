@@ -1,10 +1,10 @@
-/* bench.c -- the rows hoststore writes, written with bare SQLite calls: what its speed is held
+/* sqlite.c -- the rows hoststore writes, written with bare SQLite calls: what its speed is held
  * against. Prints the seconds the work took, without opening and closing.
  *
- *   bench DB JOURNAL SYNCHRONOUS PAGE_SIZE write N         new file, N hosts in one transaction
- *   bench DB JOURNAL SYNCHRONOUS PAGE_SIZE add N START     N hosts from number START, a transaction each
- *   bench DB JOURNAL SYNCHRONOUS PAGE_SIZE find N HOSTS    N of HOSTS hosts by address and name
- *   bench DB JOURNAL SYNCHRONOUS PAGE_SIZE list            all hosts in the order of their addresses
+ *   bench_sqlite DB JOURNAL SYNCHRONOUS PAGE_SIZE write N         new file, N hosts in one transaction
+ *   bench_sqlite DB JOURNAL SYNCHRONOUS PAGE_SIZE add N START     N hosts from START, a transaction each
+ *   bench_sqlite DB JOURNAL SYNCHRONOUS PAGE_SIZE find N HOSTS    N of HOSTS hosts by address and name
+ *   bench_sqlite DB JOURNAL SYNCHRONOUS PAGE_SIZE list            all hosts in the order of their addresses
  *
  * Runs where the sources are: the schema is sql/sqlite/001_init.sql. Host number i has the address
  * 10.0.0.0 + i, an alias, a tag and a comment. */
@@ -22,7 +22,7 @@ static void must(int rc)
 {
 	if (rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE)
 		return;
-	fprintf(stderr, "bench: %s\n", db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+	fprintf(stderr, "bench_sqlite: %s\n", db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 	exit(1);
 }
 
@@ -55,7 +55,7 @@ static void create_schema(void)
 	FILE *file = fopen("sql/sqlite/001_init.sql", "r");
 
 	if (!file || fread(sql, 1, sizeof sql - 1, file) == 0) {
-		fprintf(stderr, "bench: cannot read sql/sqlite/001_init.sql\n");
+		fprintf(stderr, "bench_sqlite: cannot read sql/sqlite/001_init.sql\n");
 		exit(1);
 	}
 	fclose(file);

@@ -1,22 +1,17 @@
 -- Measures hoststore and, in the same run, a C program that writes and reads the same rows with
--- bare SQLite calls (bench.c). Prints one table; judges nothing.
---   lua bench.lua INTERPRETER BUILD      from the root of the tree, with the search paths set
+-- bare SQLite calls (sqlite.c). Prints one table; judges nothing.
+--   lua sqlite.lua INTERPRETER BUILD      from the root of the tree, with the search paths set
 local hoststore = require "hoststore"
 local core = require "hoststore.core"
+local report = require "spec.bench.report"
 local sys = core.sys
+local output_of = report.output_of
 
 local interpreter, build, task = arg[1], arg[2], arg[3]
 
 local MIB = 1024 * 1024
 
 -- -- pieces --------------------------------------------------------------------------------------
-
-local function output_of(command, ...)
-  local pipe = assert(io.popen(command:format(...)))
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("%s+$", ""))
-end
 
 local function seconds(fn, ...)
   collectgarbage()
@@ -48,7 +43,7 @@ local function forget_peak()
   file:close()
 end
 
--- The same host for the same number as in bench.c.
+-- The same host for the same number as in sqlite.c.
 local function address(i)
   return ("10.%d.%d.%d"):format(math.floor(i / 65536), math.floor(i / 256) % 256, i % 256)
 end
@@ -102,19 +97,6 @@ local function row(what, ours, theirs, ratio)
   io.stderr:write(what, "\n")
 end
 
-local function print_table()
-  local widths = { 0, 0, 0, 0 }
-  for _, cells in ipairs(rows) do
-    for i, cell in ipairs(cells) do
-      widths[i] = math.max(widths[i], #cell)
-    end
-  end
-  for _, cells in ipairs(rows) do
-    print((("%%-%ds  %%%ds  %%%ds  %%%ds"):format(widths[1], widths[2], widths[3], widths[4])
-      :format(cells[1], cells[2], cells[3], cells[4])))
-  end
-end
-
 local function time_text(time)
   if time < 0.001 then
     return ("%.1f us"):format(time * 1e6)
@@ -136,15 +118,15 @@ local function database(name)
 end
 
 local function lua_task(...)
-  return output_of("%s spec/bench/bench.lua %s %s %s", interpreter, interpreter, build, table.concat({ ... }, " "))
+  return output_of("%s spec/bench/sqlite.lua %s %s %s", interpreter, interpreter, build, table.concat({ ... }, " "))
 end
 
 -- The C program, under the journal, durability and page size that hoststore chose.
 local function reference(name, command, ...)
   local words = { ... }
-  local text = output_of("%s/obj/bench %s %s %s %s %s %s", build, database(name), facts.journal,
+  local text = output_of("%s/obj/bench_sqlite %s %s %s %s %s %s", build, database(name), facts.journal,
     facts.synchronous, facts.page_size, command, table.concat(words, " "))
-  return (assert(tonumber(text), "bench.c failed"))
+  return (assert(tonumber(text), "sqlite.c failed"))
 end
 
 local function learn_facts()
@@ -316,4 +298,4 @@ local SYNCHRONOUS = { ["0"] = "off", ["1"] = "normal", ["2"] = "full", ["3"] = "
 print(("\n%s, SQLite %s, journal %s, synchronous %s, page size %s\n"):format(interpreter,
   facts.sqlite_version, facts.journal, SYNCHRONOUS[tostring(facts.synchronous)] or facts.synchronous,
   facts.page_size))
-print_table()
+report.print(rows)
