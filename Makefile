@@ -9,6 +9,8 @@
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
 #   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
+#   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
+#                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
 #                     its databases
 #   make install      under DESTDIR and PREFIX; make uninstall
@@ -65,7 +67,7 @@ SPECS = spec
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = check host_decode
 
-.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind lint lint-c \
+.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
 	bench bench-sqlite bench-postgres fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
@@ -166,6 +168,14 @@ test-valgrind: deps-valgrind
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 		--show-leak-kinds=definite" \
 		spec/support/with_postgres spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
+
+SEED = 1
+N = 10000
+
+model: deps-test
+	@$(MAKE) -s test-modules
+	@LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;;" LUA_CPATH="$(BUILD)/?.so;;" spec/support/with_postgres \
+		$(INTERPRETER) spec/model/main.lua $(SEED) $(N) "$(STORES)" "$(REPLAY)"
 
 lint: deps-lint
 	luacheck -q --no-color lua lua/hoststore.command spec sql examples

@@ -227,11 +227,15 @@ static enum hs_code plan_undo(struct hs_store *store, struct hs_arena *arena, co
 	if (!exists || !hs_field_equal(current, body, field))
 		return fail_changed(store, arena, event, *before, err);
 	rc = host_before(store, arena, event, previous, err);
+	if (rc)
+		return rc;
 	*body = *current;
 	*after = body;
-	if (rc == HS_OK)
-		hs_field_copy(*after, previous, field);
-	return rc;
+	hs_field_copy(*after, previous, field);
+	/* Each field alone is as it was once; together they may break a rule. */
+	if (hs_list_has(body->aliases, ' ', body->hostname, strlen(body->hostname)))
+		return fail_changed(store, arena, event, *before, err);
+	return HS_OK;
 }
 
 static enum hs_code undo_event(struct hs_store *store, struct hs_arena *arena, int64_t position,

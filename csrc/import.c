@@ -12,6 +12,8 @@ enum hs_code hs_import_begin(struct hs_store *store, struct hs_import *import, s
 	enum hs_code rc = import->origin ? hs_check_origin(import->origin, err) : HS_OK;
 
 	if (rc == HS_OK)
+		rc = hs_check_cause(&import->by, err);
+	if (rc == HS_OK)
 		rc = hs_log_position(store, &import->start, err);
 	if (rc)
 		return rc;

@@ -39,8 +39,8 @@ VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE tenant = $1
 
 -- name: event_insert_if
 -- As event_insert, but $3 is what the version of the stream has to be: a version, -1 any, -2 not 0.
--- $13 data of its newest event or NULL  $14 ip_key  $15 hostname  $16 host: nobody but this host has
--- the key. When one of them does not hold, or the id is known, nothing is written.
+-- $13 data of its newest event, which is no deletion, or NULL  $14 ip_key  $15 hostname  $16 host:
+-- nobody but this host has the key. When one of them does not hold, or the id is known, nothing is written.
 INSERT INTO events (tenant, position, stream, version, partition, id, type, data, metadata,
 	actor, reason, occurred_at, recorded_at)
 SELECT $1, head.position + 1, $2, head.version + 1, $4, $5, $6, $7, $8, $9, $10, $11, $12
@@ -54,7 +54,8 @@ WHERE (CAST($3 AS BIGINT) IN (-1, head.version) OR (CAST($3 AS BIGINT) = -2 AND 
 	AND NOT EXISTS (SELECT 1 FROM hosts WHERE tenant = $1 AND ip_key = $14 AND hostname = $15 AND id <> $16)
 	AND (CAST($13 AS TEXT) IS NULL OR EXISTS (
 		SELECT 1 FROM events
-		WHERE tenant = $1 AND stream = $2 AND version = head.version AND data = CAST($13 AS TEXT)))
+		WHERE tenant = $1 AND stream = $2 AND version = head.version AND data = CAST($13 AS TEXT)
+			AND type <> 'HostDeleted'))
 RETURNING version, position;
 
 -- name: event_insert_next

@@ -26,6 +26,7 @@ local function decode(entries)
     else
       entry.data, err = json.decode(entry.data)
       if err then return nil, core.error({ code = "corrupt", message = err, position = entry.position }) end
+      if entry.data == core.null then entry.data = nil end
     end
     if entry.metadata then entry.metadata = json.decode(entry.metadata) end
   end

@@ -1,0 +1,37 @@
+--- The databases of the model test. Each sequence has a store of its own: in memory on SQLite, and as a
+--- tenant of one database on PostgreSQL, which is faster than a schema for each.
+local backends = require "spec.support.backends"
+local Model = require "spec.model.model"
+
+local stores = {}
+
+local function open_sqlite()
+  return function(clock)
+    return backends[2].open { clock = clock, actor = Model.actor }
+  end
+end
+
+local function open_postgres()
+  local tenants = 0
+  backends[3].make()
+  return function(clock)
+    tenants = tenants + 1
+    return backends[3].reopen { clock = clock, actor = Model.actor, tenant = "model " .. tenants }
+  end
+end
+
+local opens = { sqlite = open_sqlite, postgres = open_postgres }
+
+--- The stores of these names, as run.check takes them.
+---@param names string?  "sqlite,postgres" by default
+---@return { name: string, open: fun(clock: fun(): number): hoststore.Store }[]
+function stores.open(names)
+  local subjects = {}
+  for name in (names or "sqlite,postgres"):gmatch "[^,]+" do
+    local open = opens[name] or error("there is no store '" .. name .. "'", 0)
+    subjects[#subjects + 1] = { name = name, open = open() }
+  end
+  return subjects
+end
+
+return stores
