@@ -55,6 +55,7 @@ MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
 TEST_SHIM = $(BUILD)/no_shared_mmap.so
+TEST_PROXY = $(BUILD)/cutting_proxy
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 
 TEST_VERSIONS = 5.4 5.1 jit
@@ -68,7 +69,7 @@ FUZZ_TARGETS = check host_decode
 
 all: $(MODULES)
 
-test-modules: all $(TEST_DRIVER) $(TEST_SHIM)
+test-modules: all $(TEST_DRIVER) $(TEST_SHIM) $(TEST_PROXY)
 
 # -- compiling ---------------------------------------------------------------------------------
 
@@ -90,6 +91,9 @@ $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 # Preloaded before everything: sanitizers would meet it half awake.
 $(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
 	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) -shared -o $@ $<
+
+$(TEST_PROXY): spec/support/cutting_proxy.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -pthread -o $@ $<
 
 # Each file sees the headers it may use: lua_*.c Lua's, db_sqlite.c SQLite's, event.c cJSON's.
 HEADERS =
