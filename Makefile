@@ -150,6 +150,7 @@ test-asan: deps-test
 			CFLAGS="-O1 -g $(SANITIZE)"; \
 	done
 	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+		LSAN_OPTIONS=print_suppressions=0:suppressions=$(CURDIR)/spec/support/lsan.supp \
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1" \
 		spec/support/with_postgres spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
@@ -223,7 +224,7 @@ clean:
 
 PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
-	postgresql
+	postgresql openssl
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
