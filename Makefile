@@ -60,6 +60,7 @@ MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
 TEST_SHIM = $(BUILD)/no_shared_mmap.so
+TEST_PROXY = $(BUILD)/cutting_proxy
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 
 TEST_VERSIONS = 5.4 5.1 jit
@@ -74,7 +75,7 @@ FUZZ_TARGETS = check host_decode
 
 all: $(MODULES)
 
-test-modules: all $(TEST_DRIVER) $(TEST_SHIM)
+test-modules: all $(TEST_DRIVER) $(TEST_SHIM) $(TEST_PROXY)
 
 # -- compiling ---------------------------------------------------------------------------------
 
@@ -96,6 +97,9 @@ $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 # Preloaded before everything: sanitizers would meet it half awake.
 $(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
 	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) -shared -o $@ $<
+
+$(TEST_PROXY): spec/support/cutting_proxy.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -pthread -o $@ $<
 
 # Each file sees the headers it may use: lua_*.c Lua's, db_sqlite.c SQLite's, event.c cJSON's.
 HEADERS =
@@ -152,6 +156,7 @@ test-asan: deps-test
 			CFLAGS="-O1 -g $(SANITIZE)"; \
 	done
 	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+		LSAN_OPTIONS=print_suppressions=0:suppressions=$(CURDIR)/spec/support/lsan.supp \
 		ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1" \
 		spec/support/with_postgres spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
 
@@ -256,7 +261,7 @@ clean:
 
 PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
-	postgresql
+	postgresql openssl
 # npm may have come from elsewhere than from Debian.
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_valgrind = $(PACKAGES_test) valgrind

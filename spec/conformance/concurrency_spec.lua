@@ -102,6 +102,38 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same(wanted, outputs[3])
       end)
 
+      it("append to a hot stream and 100 others: a reader of pages misses nothing and sees each once", function()
+        local each = 24
+        local jobs = { { "pages", "r", 16 * each } }
+        for i = 1, 16 do
+          jobs[#jobs + 1] = { "spread", string.char(96 + i), each }
+        end
+        local outputs = run(jobs)
+        local wanted = {}
+        for i = 2, #outputs do
+          assert.equal(each, #outputs[i])
+          local previous = 0
+          for _, line in ipairs(outputs[i]) do
+            local position = tonumber(line:match("^%d+"))
+            -- What a writer was told is in the order it wrote, and no two were told the same.
+            assert.is_true(position > previous)
+            assert.is_nil(wanted[position])
+            wanted[position], previous = line, position
+          end
+        end
+        assert.equal(16 * each, #wanted)
+        assert.same(wanted, outputs[1])
+        local versions = {}
+        for _, line in ipairs(outputs[1]) do
+          local stream, version = line:match(" (.*) (%d+)$")
+          versions[stream] = (versions[stream] or 0) + 1
+          assert.equal(versions[stream], tonumber(version))
+        end
+        assert.equal(8 * each, versions.shared)
+        assert.equal(101, #store:streams())
+        check_gapless(16 * each)
+      end)
+
       it("open a new database together, and both find it ready", function()
         store:close()
         for i = 1, 3 do

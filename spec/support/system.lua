@@ -1,5 +1,6 @@
 --- Temporary directories and other processes, for specs.
 local lfs = require "lfs"
+local sys = require("hoststore.core").sys
 
 local system = {}
 
@@ -20,6 +21,15 @@ function system.run(command)
   pipe:close()
   local text, status = output:match("^(.*)\n(%d+)\n$")
   return text, tonumber(status)
+end
+
+--- Waits until a condition holds; says what was waited for when it does not within half a minute.
+function system.wait(what, condition)
+  local deadline = sys.monotonic() + 30
+  while not condition() do
+    assert(sys.monotonic() < deadline, "waited in vain until " .. what)
+    sys.sleep(0.005)
+  end
 end
 
 --- A fresh empty directory; remove it again.
