@@ -81,6 +81,14 @@ enum hs_code hs_pg_fail_lost(const struct hs_pg_session *session, struct hs_erro
 			  PQerrorMessage(session->connection));
 }
 
+/* Servers from version 14 on say so by themselves. */
+static bool is_standby(const struct hs_pg_session *session)
+{
+	const char *standby = PQparameterStatus(session->connection, "in_hot_standby");
+
+	return standby && strcmp(standby, "on") == 0;
+}
+
 enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresult *result, struct hs_error *err)
 {
 	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -99,7 +107,9 @@ enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresu
 				  message);
 	case HS_CONNECTION: return hs_pg_fail(err, code, "the connection to PostgreSQL is lost: %s", message);
 	case HS_FULL: return hs_pg_fail(err, code, "no space left for the database: %s", message);
-	case HS_READONLY: return hs_pg_fail(err, code, "the database cannot be written: %s", message);
+	case HS_READONLY:
+		return hs_pg_fail(err, code, is_standby(session) ? "this server is a standby, which cannot be written: %s"
+				  : "the database cannot be written: %s", message);
 	case HS_CORRUPT: return hs_pg_fail(err, code, "the database is damaged: %s", message);
 	case HS_MIGRATION:
 		return hs_pg_fail(err, code, "the schema cannot be made: %s; give hoststore a schema of its own", message);

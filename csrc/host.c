@@ -663,6 +663,9 @@ static enum hs_code change_host(struct command *command, struct change *change, 
 	*change->host = *before;
 	if (change->changes) {
 		rc = hs_host_check(command->arena, change->changes, command->store->lenient, change->host, err);
+		/* Wrong for the host as the caller has it: is it, for the host as it is? */
+		if (rc && change->known)
+			return HS_STOP;
 		change->changed = rc == HS_OK && !hs_fields_equal(before, change->host);
 		if (!change->changed)
 			return rc;

@@ -41,7 +41,8 @@ static void compose_types(struct hs_composed *c, const struct hs_event_query *qu
 {
 	if (!query->types)
 		return;
-	hs_piece(c, " AND type IN (");
+	/* Of no type there is no event, and an empty list is no SQL. */
+	hs_piece(c, query->type_count ? " AND type IN (" : " AND (1 = 0");
 	for (int i = 0; i < query->type_count; i++)
 		hs_parameter(c, i ? ", " : "", hs_text_value(query->types[i]));
 	hs_piece(c, ")");

@@ -365,7 +365,6 @@ local function event_filter(random, model)
   if chance(random, 2) then filter.after = math.max(position(random, model), 0) end
   if chance(random, 3) then filter.limit = random(6) - 1 end
   if chance(random, 4) then filter.types = some(random, event_types, 3) end
-  if filter.types and not filter.types[1] then filter.types = nil end
   if chance(random, 4) then
     filter.stream = pick(random, values.streams)
   elseif chance(random, 4) then

@@ -461,15 +461,10 @@ local function get_expected(self, command)
   return host
 end
 
--- Changes of a value that was read are checked by that value, before it is known to be out of date.
 function commands.update(self, command)
   local options = command.options or {}
   check_change(self, command)
-  local good, before = pcall(get_expected, self, command)
-  if not good then
-    before.failure.or_invalid = command.version ~= nil
-    error(before, 0)
-  end
+  local before = get_expected(self, command)
   local host = write(self, before, self.with(before, command.changes), options)
   return host, host.position ~= before.position
 end

@@ -42,11 +42,10 @@ local function difference(a, b, with_messages, path)
     if a == b then return nil end
     return { path = path, a = a, b = b }
   end
-  if a.or_invalid and b.code == "invalid" then return nil end
   local names, seen = {}, {}
   for _, from in ipairs { a, b } do
     for name in pairs(from) do
-      if not seen[name] and (with_messages or name ~= "message" and name ~= "or_invalid") then
+      if not seen[name] and (with_messages or name ~= "message") then
         names[#names + 1] = name
       end
       seen[name] = true
