@@ -33,6 +33,7 @@ static const char *const own_statements[] = {
 	[PG_NOTIFY - HS_SQL_COUNT] = "SELECT pg_notify($1, '')",
 	[PG_COMMIT - HS_SQL_COUNT] = "COMMIT",
 	[PG_ROLLBACK - HS_SQL_COUNT] = "ROLLBACK",
+	[PG_REPLAN - HS_SQL_COUNT] = "DISCARD PLANS",
 };
 
 /* All migrations of a database, whatever the tenant; "hoststor" as a number. */
@@ -42,6 +43,7 @@ static const int64_t SCHEMA_LOCK = INT64_C(0x686f737473746f72);
 struct pending {
 	int statement;			/* of the enum, or -1 */
 	bool preparing;			/* only its text was sent, to be run by the next */
+	bool streaming;			/* there may be many rows: they are not to be held all at once */
 	hs_row_fn *row;
 	void *context;
 };
@@ -180,19 +182,40 @@ static enum hs_code send_prepared(struct hs_db *db, int statement, const char *n
 	return hs_pg_fail_result(db->session, NULL, err);
 }
 
-static enum hs_code postgres_send(struct hs_db *db, int statement, const struct hs_value *values, int count,
-				  hs_row_fn *row, void *context, struct hs_error *err)
+static enum hs_code send_named(struct hs_db *db, int statement, const struct hs_value *values, int count,
+			       hs_row_fn *row, void *context, struct hs_error *err)
 {
 	struct name name = name_of('s', (unsigned)statement);
-	enum hs_code code = be_connected(db, err);
+	enum hs_code code = HS_OK;
 
-	if (code == HS_OK && !db->session->prepared[statement]) {
+	if (!db->session->prepared[statement]) {
 		code = send_prepare(db, statement, name.s, statement < HS_SQL_COUNT ? statements[statement]
 				    : own_statements[statement - HS_SQL_COUNT], err);
 		/* Until its answer says otherwise. */
 		db->session->prepared[statement] = code == HS_OK;
 	}
 	return code ? code : send_prepared(db, statement, name.s, values, count, row, context, err);
+}
+
+/* The server keeps plans, and one that is kept from when a table was small reads all of it when it has
+ * grown, as in the transaction of one import from nothing to 100000 rows. So it makes them anew each
+ * time a session has sent four times as many statements. */
+static enum hs_code plan_anew(struct hs_db *db, struct hs_error *err)
+{
+	if (++db->session->sent < db->session->replan_at)
+		return HS_OK;
+	db->session->replan_at *= 4;
+	return send_named(db, PG_REPLAN, NULL, 0, NULL, NULL, err);
+}
+
+static enum hs_code postgres_send(struct hs_db *db, int statement, const struct hs_value *values, int count,
+				  hs_row_fn *row, void *context, struct hs_error *err)
+{
+	enum hs_code code = be_connected(db, err);
+
+	if (code == HS_OK)
+		code = plan_anew(db, err);
+	return code ? code : send_named(db, statement, values, count, row, context, err);
 }
 
 /* -- answers ----------------------------------------------------------------------------------------------- */
@@ -250,7 +273,8 @@ static enum hs_code read_answer(struct hs_db *db, const struct pending *pending,
 	bool prepared = false, answered = false, wanted = code == HS_OK;
 	PGresult *result;
 
-	PQsetSingleRowMode(db->session->connection);
+	if (pending->streaming)
+		PQsetSingleRowMode(db->session->connection);
 	while ((result = PQgetResult(db->session->connection))) {
 		answered = true;
 		switch (PQresultStatus(result)) {
@@ -320,10 +344,19 @@ static enum hs_code finish(struct hs_db *db, enum hs_code code, struct hs_error 
 	return code;
 }
 
+static void stream_last(struct hs_db *db)
+{
+	db->pending[db->pending_count - 1].streaming = true;
+}
+
 static enum hs_code postgres_run(struct hs_db *db, int statement, const struct hs_value *values, int count,
 				 hs_row_fn *row, void *context, struct hs_error *err)
 {
-	return finish(db, postgres_send(db, statement, values, count, row, context, err), err);
+	enum hs_code code = postgres_send(db, statement, values, count, row, context, err);
+
+	if (code == HS_OK)
+		stream_last(db);
+	return finish(db, code, err);
 }
 
 /* -- composed statements ------------------------------------------------------------------------------------- */
@@ -396,11 +429,15 @@ static enum hs_code postgres_query(struct hs_db *db, const char *sql, const stru
 	if (code)
 		return code;
 	slot = find_slot(db->session, sql);
-	code = send_query(db, slot, sql, values, count, row, context, err);
+	code = plan_anew(db, err);
 	if (code == HS_OK)
+		code = send_query(db, slot, sql, values, count, row, context, err);
+	if (code == HS_OK) {
+		stream_last(db);
 		code = postgres_sync(db, err);
-	else
+	} else {
 		postgres_sync(db, &ignored);
+	}
 	if (code) {		/* it may not be prepared */
 		free(slot->sql);
 		slot->sql = NULL;

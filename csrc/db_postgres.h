@@ -13,8 +13,10 @@
 /* The driver's own statements stand behind those of the core. */
 enum {
 	PG_BEGIN_WRITE = HS_SQL_COUNT, PG_BEGIN_READ, PG_LOCK, PG_NOTIFY, PG_COMMIT, PG_ROLLBACK,
+	PG_REPLAN,
 	PG_STATEMENTS,
 	PG_CACHE_SIZE = 24,
+	PG_REPLAN_FIRST = 64,
 };
 
 struct hs_pg_session {
@@ -27,6 +29,7 @@ struct hs_pg_session {
 		unsigned used;		/* when, by `clock` */
 	} cache[PG_CACHE_SIZE];
 	unsigned clock, numbers;
+	uint64_t sent, replan_at;	/* statements */
 	int process;			/* whose it is: a forked child has to leave it alone */
 	int64_t idle_since;		/* milliseconds, monotonic */
 };

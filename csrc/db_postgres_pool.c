@@ -202,9 +202,7 @@ static enum hs_code set_search_path(const struct hs_pg_pool *pool, const struct 
 	return code;
 }
 
-/* What every session of ours has set. Durable is whatever the server makes of it, but never off.
- * A plan is made for each run: one that is kept from when a table was small reads all of it when it
- * has grown, and a table grows from nothing to 100000 rows in the transaction of one import. */
+/* What every session of ours has set. Durable is whatever the server makes of it, but never off. */
 static enum hs_code set_up(const struct hs_pg_pool *pool, const struct hs_pg_session *session,
 			   struct hs_error *err)
 {
@@ -217,7 +215,7 @@ static enum hs_code set_up(const struct hs_pg_pool *pool, const struct hs_pg_ses
 				  encoding ? encoding : "(unknown)");
 	/* A lock_timeout of 0 would wait for ever. */
 	snprintf(sql, sizeof sql, "SET standard_conforming_strings = on; SET client_min_messages = error;"
-		 "SET plan_cache_mode = force_custom_plan; SET lock_timeout = %d; %s; %s",
+		 "SET lock_timeout = %d; %s; %s",
 		 pool->busy_timeout > 0 ? pool->busy_timeout : 1,
 		 pool->readonly ? "SET default_transaction_read_only = on" : "",
 		 pool->durable ? "SELECT set_config('synchronous_commit', 'on', false)"
@@ -302,6 +300,7 @@ static enum hs_code new_session(const struct hs_pg_pool *pool, struct hs_pg_sess
 	if (!session)
 		return fail_memory(err);
 	session->process = (int)getpid();
+	session->replan_at = PG_REPLAN_FIRST;
 	code = connect_to(pool, session, err);
 	if (code == HS_OK)
 		code = set_up(pool, session, err);

@@ -18,14 +18,12 @@ ROLLBACK TO SAVEPOINT nested;
 -- Per backend: rows of text, one for each fault the database finds in its own file.
 
 -- name: log_position        $1 tenant
-SELECT COALESCE(MAX(position), 0)
-FROM events
-WHERE tenant = $1;
+-- Here and below no MAX, for which a planner that thinks little of a table would read all of a stream.
+SELECT COALESCE((SELECT position FROM events WHERE tenant = $1 ORDER BY position DESC LIMIT 1), 0);
 
 -- name: stream_version      $1 tenant  $2 stream
-SELECT COALESCE(MAX(version), 0)
-FROM events
-WHERE tenant = $1 AND stream = $2;
+SELECT COALESCE((
+	SELECT version FROM events WHERE tenant = $1 AND stream = $2 ORDER BY version DESC LIMIT 1), 0);
 
 -- name: event_insert
 -- $1 tenant  $2 stream  $3 version  $4 partition  $5 id  $6 type  $7 data  $8 metadata  $9 actor
@@ -34,7 +32,7 @@ WHERE tenant = $1 AND stream = $2;
 -- (tenant, id) none gives way.
 INSERT INTO events (tenant, position, stream, version, partition, id, type, data, metadata,
 	actor, reason, occurred_at, recorded_at)
-VALUES ($1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE tenant = $1),
+VALUES ($1, COALESCE((SELECT position FROM events WHERE tenant = $1 ORDER BY position DESC LIMIT 1), 0) + 1,
 	$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: event_insert_if
@@ -46,8 +44,10 @@ INSERT INTO events (tenant, position, stream, version, partition, id, type, data
 SELECT $1, head.position + 1, $2, head.version + 1, $4, $5, $6, $7, $8, $9, $10, $11, $12
 FROM (
 	SELECT
-		(SELECT COALESCE(MAX(position), 0) FROM events WHERE tenant = $1) AS position,
-		(SELECT COALESCE(MAX(version), 0) FROM events WHERE tenant = $1 AND stream = $2) AS version
+		COALESCE((SELECT position FROM events WHERE tenant = $1 ORDER BY position DESC LIMIT 1), 0) AS position,
+		COALESCE((SELECT version FROM events WHERE tenant = $1 AND stream = $2 ORDER BY version DESC LIMIT 1), 0)
+			AS version
+	LIMIT 1		-- else PostgreSQL would put both wherever they are used
 ) AS head
 WHERE (CAST($3 AS BIGINT) IN (-1, head.version) OR (CAST($3 AS BIGINT) = -2 AND head.version > 0))
 	AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND id = $5)

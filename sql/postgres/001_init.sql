@@ -5,11 +5,11 @@
 -- for byte, which json and jsonb would not.
 CREATE TABLE events (
 	tenant text COLLATE "C" NOT NULL,
-	position bigint NOT NULL CHECK (position > 0),
+	position bigint NOT NULL,
 	stream text COLLATE "C" NOT NULL,
-	version bigint NOT NULL CHECK (version > 0),
-	partition integer NOT NULL CHECK (partition BETWEEN 0 AND 31),
-	id text COLLATE "C" NOT NULL CHECK (length(id) = 26),
+	version bigint NOT NULL,
+	partition integer NOT NULL,
+	id text COLLATE "C" NOT NULL,
 	type text COLLATE "C" NOT NULL,
 	data text COLLATE "C" NOT NULL,
 	metadata text COLLATE "C",
@@ -19,7 +19,9 @@ CREATE TABLE events (
 	recorded_at bigint NOT NULL,
 	UNIQUE (tenant, position),
 	UNIQUE (tenant, stream, version),
-	UNIQUE (tenant, id)
+	UNIQUE (tenant, id),
+	-- One check costs each INSERT less than four.
+	CHECK (position > 0 AND version > 0 AND partition BETWEEN 0 AND 31 AND length(id) = 26)
 );
 
 CREATE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
