@@ -199,7 +199,8 @@ static enum hs_code send_named(struct hs_db *db, int statement, const struct hs_
 
 /* The server keeps plans, and one that is kept from when a table was small reads all of it when it has
  * grown, as in the transaction of one import from nothing to 100000 rows. So it makes them anew each
- * time a session has sent four times as many statements. */
+ * time a session has sent four times as many statements; but not before a BEGIN, which has to be the
+ * first of what is sent together. */
 static enum hs_code plan_anew(struct hs_db *db, struct hs_error *err)
 {
 	if (++db->session->sent < db->session->replan_at)
@@ -488,7 +489,7 @@ static enum hs_code begin_locked(struct hs_db *db, int64_t lock, struct hs_error
 	enum hs_code code;
 
 	db->begun = db->writing = true;
-	code = postgres_send(db, PG_BEGIN_WRITE, NULL, 0, NULL, NULL, err);
+	code = send_named(db, PG_BEGIN_WRITE, NULL, 0, NULL, NULL, err);
 	if (code == HS_OK)
 		code = postgres_send(db, PG_LOCK, &value, 1, NULL, NULL, err);
 	if (code)
@@ -505,7 +506,7 @@ static enum hs_code postgres_begin(struct hs_db *db, bool write, struct hs_error
 	if (write)
 		return begin_locked(db, db->lock, err);
 	db->begun = true;
-	code = postgres_send(db, PG_BEGIN_READ, NULL, 0, NULL, NULL, err);
+	code = send_named(db, PG_BEGIN_READ, NULL, 0, NULL, NULL, err);
 	if (code)
 		postgres_rollback(db);
 	return code;
