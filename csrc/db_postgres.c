@@ -28,8 +28,8 @@ static const char *const own_statements[] = {
 	[PG_BEGIN_WRITE - HS_SQL_COUNT] = "BEGIN ISOLATION LEVEL READ COMMITTED",
 	[PG_BEGIN_READ - HS_SQL_COUNT] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	/* A tenant of another schema has its own. */
-	[PG_LOCK - HS_SQL_COUNT] = "SELECT pg_advisory_xact_lock(CAST($1 AS bigint) # "
-		"COALESCE(CAST(CAST(to_regclass('events') AS oid) AS bigint), 0))",
+	[PG_LOCK - HS_SQL_COUNT] = ("SELECT pg_advisory_xact_lock(CAST($1 AS bigint) # "
+		"COALESCE(CAST(CAST(to_regclass('events') AS oid) AS bigint), 0))"),
 	[PG_NOTIFY - HS_SQL_COUNT] = "SELECT pg_notify($1, '')",
 	[PG_COMMIT - HS_SQL_COUNT] = "COMMIT",
 	[PG_ROLLBACK - HS_SQL_COUNT] = "ROLLBACK",
@@ -74,7 +74,7 @@ static enum hs_code be_connected(struct hs_db *db, struct hs_error *err)
 {
 	if (!db->session)
 		return hs_pg_take(db->pool, &db->session, err);
-	if (PQstatus(db->session->connection) != CONNECTION_OK)
+	if (!hs_pg_is_usable(db->session))
 		return hs_pg_fail_lost(db->session, err);
 	return HS_OK;
 }
@@ -453,7 +453,7 @@ static bool postgres_in_transaction(struct hs_db *db)
 {
 	PGTransactionStatusType status;
 
-	if (!db->begun || !db->session || PQstatus(db->session->connection) != CONNECTION_OK)
+	if (!db->begun || !db->session || !hs_pg_is_usable(db->session))
 		return false;
 	status = PQtransactionStatus(db->session->connection);
 	return db->pending_count > 0 || (status != PQTRANS_IDLE && status != PQTRANS_UNKNOWN);

@@ -45,7 +45,9 @@ enum hs_code hs_pg_take(struct hs_pg_pool *pool, struct hs_pg_session **session,
 /* Back to the pool; one that is lost, in a transaction or of another process is dropped. */
 void hs_pg_give(struct hs_pg_pool *pool, struct hs_pg_session *session);
 
-/* Whether the session is this process's, and the server still there. */
+/* Whether the session is this process's and, as far as is known, not lost; and whether it is alive by
+ * a look at what the server has said. */
+bool hs_pg_is_usable(const struct hs_pg_session *session);
 bool hs_pg_is_alive(struct hs_pg_session *session);
 
 /* Runs text of any number of statements; nothing may be under way. */

@@ -75,10 +75,15 @@ static enum hs_code code_of(const char *state)
 	return HS_QUERY;
 }
 
+static bool is_ours(const struct hs_pg_session *session)
+{
+	return session->process == (int)getpid();
+}
+
 enum hs_code hs_pg_fail_lost(const struct hs_pg_session *session, struct hs_error *err)
 {
 	return hs_pg_fail(err, HS_CONNECTION, "the connection to PostgreSQL is lost: %s",
-			  PQerrorMessage(session->connection));
+			  is_ours(session) ? PQerrorMessage(session->connection) : "it is the parent process's");
 }
 
 /* Servers from version 14 on say so by themselves. */
@@ -132,17 +137,17 @@ static void swallow_notice(void *context, const char *message)
 	(void)context, (void)message;
 }
 
-static bool is_ours(const struct hs_pg_session *session)
+bool hs_pg_is_usable(const struct hs_pg_session *session)
 {
-	return session->process == (int)getpid();
+	return is_ours(session) && PQstatus(session->connection) == CONNECTION_OK;
 }
 
 /* A server that ended the session said so before it closed the socket: the first look may meet
  * the message, the second meets the end. */
 bool hs_pg_is_alive(struct hs_pg_session *session)
 {
-	return is_ours(session) && PQstatus(session->connection) == CONNECTION_OK &&
-	       PQconsumeInput(session->connection) && PQconsumeInput(session->connection);
+	return hs_pg_is_usable(session) && PQconsumeInput(session->connection) &&
+	       PQconsumeInput(session->connection);
 }
 
 static void drop_session(struct hs_pg_session *session)

@@ -8,6 +8,8 @@
  * connections are open, so that a test can look for transactions left behind. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -284,11 +286,31 @@ static int count_connections(lua_State *L)
 	return 2;
 }
 
+/* forked(fn) -> what became of it: runs fn in a child process, which then collects all it has. */
+static int forked(lua_State *L)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		lua_settop(L, 1);
+		status = lua_pcall(L, 0, 0, 0);
+		if (status)
+			fprintf(stderr, "in the forked child: %s\n", lua_tostring(L, -1));
+		lua_settop(L, 0);
+		lua_gc(L, LUA_GCCOLLECT, 0);
+		_exit(status);
+	}
+	waitpid(child, &status, 0);
+	lua_pushinteger(L, status);
+	return 1;
+}
+
 int luaopen_hoststore_faulty(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{"wrap", wrap}, {"execute", execute}, {"fail_at", fail_at}, {"off", off},
-		{"calls", count_calls}, {"at_open", set_at_open}, {"connections", count_connections}, {NULL, NULL},
+		{"calls", count_calls}, {"forked", forked}, {"at_open", set_at_open}, {"connections", count_connections}, {NULL, NULL},
 	};
 
 	lua_newtable(L);
