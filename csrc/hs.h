@@ -206,6 +206,10 @@ void hs_store_close(struct hs_store *store);
 enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err);
 enum hs_code hs_end(struct hs_store *store, enum hs_code rc, struct hs_error *err);
 
+/* Returns when others may have written since the last call, or after MILLISECONDS; early is allowed,
+ * so read before each wait and once more after it. Not within a transaction, which sees no change. */
+enum hs_code hs_store_wait(struct hs_store *store, int milliseconds, struct hs_error *err);
+
 /* Sends a named statement without waiting for it: what it says to ROW, or its failure, may come as
  * late as the next hs_sync, hs_run, hs_query or hs_end. A command whose statements are all sent is
  * one round trip to a server, so a statement decides by itself whether it may write. */

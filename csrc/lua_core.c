@@ -1260,6 +1260,20 @@ static int core_backup(lua_State *L)
 	return push_done(L, hs_store_backup(store, check_text(L, 2, "path"), &err), &err);
 }
 
+/* wait(store, seconds): until others may have written, or less */
+static int core_wait(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	lua_Number seconds = luaL_checknumber(L, 2);
+	struct hs_error err;
+
+	luaL_argcheck(L, seconds >= 0, 2, "seconds are not negative");
+	if (store->depth > 0)
+		return luaL_error(L, "cannot wait for others within a transaction, which does not see what they write");
+	/* Rounded up: who has half a millisecond left is not to ask again and again. */
+	return push_done(L, hs_store_wait(store, seconds < 1e6 ? (int)(seconds * 1000 + 0.999) : 1000000000, &err), &err);
+}
+
 /* now(store): the store's clock, in seconds */
 static int core_now(lua_State *L)
 {
@@ -1394,7 +1408,7 @@ static const luaL_Reg functions[] = {
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},
 	{"view_get", view_get}, {"view_find", view_find}, {"view_list", view_list},
 	{"view_lookup", view_lookup}, {"view_count", view_count},
-	{"now", core_now}, {"depth", core_depth},
+	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
 	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},

@@ -265,6 +265,11 @@ void hs_store_close(struct hs_store *store)
 	memset(store, 0, sizeof *store);
 }
 
+enum hs_code hs_store_wait(struct hs_store *store, int milliseconds, struct hs_error *err)
+{
+	return store->driver->wait(store->db, milliseconds, err);
+}
+
 enum hs_code hs_store_backup(struct hs_store *store, const char *path, struct hs_error *err)
 {
 	return store->driver->backup(store->db, path, err);
