@@ -315,6 +315,6 @@ ORDER BY name;
 -- name: feed_delete         $1 tenant  $2 name  $3 now
 -- The row stays: who read from the feed must not take the next of its name for it.
 UPDATE feeds
-SET position = 0, epoch = epoch + 1, reader = NULL, updated_at = $3
+SET position = 0, reader = NULL, updated_at = $3
 WHERE tenant = $1 AND name = $2 AND reader IS NOT NULL
 RETURNING epoch;
