@@ -24,6 +24,7 @@ enum {
 	/* Before it, two connections that checkpoint while a third resets the WAL can lose pages. */
 	WAL_RESET_FIXED = 3051003,
 	WAL_PAGES = 1000,
+	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
 };
 
 struct hs_db {
@@ -40,6 +41,7 @@ struct hs_db {
 	uint64_t jitter;
 	char *checkpoint_lock;		/* path; NULL: SQLite checkpoints by itself */
 	int wal_pages;
+	int64_t data_version;		/* as the last wait left it; -1 before the first */
 };
 
 /* -- failures ------------------------------------------------------------------------------------------ */
@@ -359,6 +361,50 @@ static enum hs_code sqlite_migrate(struct hs_db *db, int number, struct hs_error
 	return execute(db, migrations[number - 1], err);
 }
 
+/* -- waiting for changes ---------------------------------------------------------------------------------------- */
+
+static enum hs_code take_int(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	(void)columns, (void)err;
+	*(int64_t *)context = row[0].i;
+	return HS_OK;
+}
+
+/* A number that another one replaces with each commit of another connection. *VERSION stays while a
+ * writer keeps readers out: what it writes is seen by the next look. */
+static enum hs_code look(struct hs_db *db, int64_t *version, struct hs_error *err)
+{
+	int patience = db->busy_timeout;
+	enum hs_code code;
+
+	db->busy_timeout = 0;	/* the wait has a limit of its own */
+	code = sqlite_query(db, "PRAGMA data_version", NULL, 0, take_int, version, err);
+	db->busy_timeout = patience;
+	return code == HS_BUSY ? HS_OK : code;
+}
+
+static enum hs_code sqlite_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
+{
+	int64_t end = monotonic_ms() + milliseconds, version = db->data_version;
+	int64_t pause = FIRST_PAUSE;
+
+	for (;;) {
+		enum hs_code code = look(db, &version, err);
+		int64_t left = end - monotonic_ms();
+
+		if (code || version != db->data_version || left <= 0) {
+			db->data_version = version;
+			return code;
+		}
+		if (left < pause)
+			pause = left;
+		/* Cut short by a signal: its handler is to run now. */
+		if (nanosleep(&(struct timespec){.tv_nsec = (long)pause * 1000000}, NULL) != 0)
+			return HS_OK;
+		pause = pause * 2 < LONGEST_PAUSE ? pause * 2 : LONGEST_PAUSE;
+	}
+}
+
 /* -- opening ---------------------------------------------------------------------------------------------------- */
 
 static bool is_memory(const struct hs_open *how)
@@ -620,6 +666,7 @@ static enum hs_code sqlite_open(const struct hs_open *how, struct hs_db **opened
 	if (!db)
 		return fail(err, HS_NO_MEMORY, "not enough memory");
 	db->busy_timeout = how->busy_timeout;
+	db->data_version = -1;
 	sqlite3_randomness(sizeof db->jitter, &db->jitter);
 	db->jitter |= 1;
 	code = open_any(db, how, err);
@@ -703,6 +750,7 @@ const struct hs_driver hs_sqlite_driver = {
 	.query = sqlite_query,
 	.migrate = sqlite_migrate,
 	.migrations = sizeof migrations / sizeof *migrations,
+	.wait = sqlite_wait,
 	.backup = sqlite_backup,
 	.describe = sqlite_describe,
 };

@@ -4,7 +4,8 @@
  *   id        ULIDs and partitions          event    events and the bodies of host events
  *   store     one open log, transactions    stream   append and read events
  *   host      add, update, delete           list     find hosts by filter, now or then
- *   history   who changed what, undo, diff  verify   proof that log and read model agree
+ *   history   who changed what, undo, diff  feed     durable cursors over the log
+ *   verify    proof that log and read model agree
  *   import    what one entry means          snapshot rendered files, restore
  *
  * Functions that can fail return enum hs_code and, when it is not HS_OK, have filled *err.
@@ -205,6 +206,10 @@ void hs_store_close(struct hs_store *store);
  * what went wrong with the commit. A nested one is undone alone. */
 enum hs_code hs_begin(struct hs_store *store, bool write, struct hs_error *err);
 enum hs_code hs_end(struct hs_store *store, enum hs_code rc, struct hs_error *err);
+
+/* Returns when others may have written since the last call, or after MILLISECONDS; early is allowed,
+ * so read before each wait and once more after it. Not within a transaction, which sees no change. */
+enum hs_code hs_store_wait(struct hs_store *store, int milliseconds, struct hs_error *err);
 
 /* Sends a named statement without waiting for it: what it says to ROW, or its failure, may come as
  * late as the next hs_sync, hs_run, hs_query or hs_end. A command whose statements are all sent is
@@ -498,6 +503,28 @@ struct hs_history_entry {
 enum hs_code hs_history(struct hs_store *store, struct hs_arena *arena,
 			const struct hs_event_query *query, struct hs_history_entry **entries,
 			size_t *count, struct hs_error *err);
+
+/* -- feed: durable cursors over the log ------------------------------------------------------------ */
+
+/* A reader of a feed. Its first read or ack claims the feed: whoever had it is fenced, and gets
+ * HS_CONFLICT from then on. */
+struct hs_feed {
+	const char *name;
+	int64_t epoch;			/* 0: not claimed yet */
+	char reader[HS_ULID_SIZE];	/* "": any that has claimed this epoch */
+};
+
+/* The events behind the cursor, the same until they are acknowledged. Only a claim writes. */
+enum hs_code hs_feed_read(struct hs_store *store, struct hs_feed *feed, int64_t limit,
+			  struct hs_events *events, struct hs_error *err);
+/* Moves the cursor on to POSITION. It never goes back: an earlier one changes nothing. */
+enum hs_code hs_feed_ack(struct hs_store *store, struct hs_feed *feed, int64_t position,
+			 struct hs_error *err);
+/* Where the cursor is, 0 for a feed that nobody has claimed yet, and where the log ends. */
+enum hs_code hs_feed_progress(struct hs_store *store, const char *name, int64_t *position,
+			      int64_t *head, struct hs_error *err);
+/* Fences the reader; the next one begins at the start of the log. */
+enum hs_code hs_feed_delete(struct hs_store *store, const char *name, struct hs_error *err);
 
 /* -- verify: proof that log and read model agree --------------------------------------------------- */
 

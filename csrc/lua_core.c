@@ -570,6 +570,16 @@ static void set_event(lua_State *L, const struct hs_event *event)
 	lua_setfield(L, -2, "recorded_at");
 }
 
+static void push_events(lua_State *L, const struct hs_events *events)
+{
+	lua_createtable(L, events->count < 1u << 20 ? (int)events->count : 0, 0);
+	for (size_t i = 0; i < events->count; i++) {
+		lua_createtable(L, 0, 11);
+		set_event(L, &events->items[i]);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+}
+
 /* events(store, query) -> events */
 static int core_events(lua_State *L)
 {
@@ -582,12 +592,15 @@ static int core_events(lua_State *L)
 	check_event_query(L, 2, arena, &query);
 	if (hs_events_read(store, &query, &events, &err))
 		return push_failure(L, 1, &err);
-	lua_createtable(L, events.count < 1u << 20 ? (int)events.count : 0, 0);
-	for (size_t i = 0; i < events.count; i++) {
-		lua_createtable(L, 0, 11);
-		set_event(L, &events.items[i]);
-		lua_rawseti(L, -2, (int)i + 1);
-	}
+	push_events(L, &events);
+	return 1;
+}
+
+static int push_done(lua_State *L, enum hs_code rc, const struct hs_error *err)
+{
+	if (rc)
+		return push_failure(L, 1, err);
+	lua_pushboolean(L, 1);
 	return 1;
 }
 
@@ -953,15 +966,91 @@ static int core_verify(lua_State *L)
 	return 1;
 }
 
-/* -- transactions ---------------------------------------------------------------------------------------------------------------------- */
+/* -- feeds ----------------------------------------------------------------------------------------------------------------------------- */
 
-static int push_done(lua_State *L, enum hs_code rc, const struct hs_error *err)
+/* A feed is a table: its name and, once it is claimed, epoch and reader. */
+static struct hs_feed check_feed(lua_State *L, int arg)
 {
-	if (rc)
-		return push_failure(L, 1, err);
-	lua_pushboolean(L, 1);
+	struct hs_feed feed = {0};
+	const char *reader;
+
+	luaL_checktype(L, arg, LUA_TTABLE);
+	feed.name = field_text(L, arg, "name");
+	feed.epoch = field_count(L, arg, "epoch", 0);
+	reader = field_text(L, arg, "reader");
+	if (reader && strlen(reader) < sizeof feed.reader)
+		strcpy(feed.reader, reader);
+	return feed;
+}
+
+static void keep_claim(lua_State *L, int arg, const struct hs_feed *feed)
+{
+	push_int(L, feed->epoch);
+	lua_setfield(L, arg, "epoch");
+	push_text(L, *feed->reader ? feed->reader : NULL);
+	lua_setfield(L, arg, "reader");
+}
+
+/* feed_read(store, feed, limit) -> events */
+static int core_feed_read(lua_State *L)
+{
+	struct hs_store *store = check_store_and_clock(L, 1);
+	struct hs_feed feed = check_feed(L, 2);
+	int64_t limit = check_int(L, 3, "limit");
+	struct hs_events events = {.arena = push_box(L)};
+	struct hs_error err;
+
+	if (hs_feed_read(store, &feed, limit, &events, &err))
+		return push_failure(L, 1, &err);
+	keep_claim(L, 2, &feed);
+	push_events(L, &events);
 	return 1;
 }
+
+/* feed_ack(store, feed, position) */
+static int core_feed_ack(lua_State *L)
+{
+	struct hs_store *store = check_store_and_clock(L, 1);
+	struct hs_feed feed = check_feed(L, 2);
+	struct hs_error err;
+	enum hs_code rc = hs_feed_ack(store, &feed, check_int(L, 3, "position"), &err);
+
+	if (rc == HS_OK)
+		keep_claim(L, 2, &feed);
+	return push_done(L, rc, &err);
+}
+
+/* feed_progress(store, name) -> position of the feed, and of the newest event */
+static int core_feed_progress(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	struct hs_error err;
+	int64_t position, head;
+
+	if (hs_feed_progress(store, check_text(L, 2, "name"), &position, &head, &err))
+		return push_failure(L, 1, &err);
+	push_int(L, position);
+	push_int(L, head);
+	return 2;
+}
+
+/* feeds(store): updated_at in microseconds */
+static int core_feeds(lua_State *L)
+{
+	return push_rows(L, HS_SQL_FEED_LIST,
+			 (const char *const[]){"name", "position", "lag", "epoch", "updated_at", NULL});
+}
+
+/* feed_delete(store, name) */
+static int core_feed_delete(lua_State *L)
+{
+	struct hs_store *store = check_store_and_clock(L, 1);
+	struct hs_error err;
+
+	return push_done(L, hs_feed_delete(store, check_text(L, 2, "name"), &err), &err);
+}
+
+/* -- transactions ---------------------------------------------------------------------------------------------------------------------- */
 
 /* begin(store, write) */
 static int core_begin(lua_State *L)
@@ -1260,6 +1349,20 @@ static int core_backup(lua_State *L)
 	return push_done(L, hs_store_backup(store, check_text(L, 2, "path"), &err), &err);
 }
 
+/* wait(store, seconds): until others may have written, or less */
+static int core_wait(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	lua_Number seconds = luaL_checknumber(L, 2);
+	struct hs_error err;
+
+	luaL_argcheck(L, seconds >= 0, 2, "seconds are not negative");
+	if (store->depth > 0)
+		return luaL_error(L, "cannot wait for others within a transaction, which does not see what they write");
+	/* Rounded up: who has half a millisecond left is not to ask again and again. */
+	return push_done(L, hs_store_wait(store, seconds < 1e6 ? (int)(seconds * 1000 + 0.999) : 1000000000, &err), &err);
+}
+
 /* now(store): the store's clock, in seconds */
 static int core_now(lua_State *L)
 {
@@ -1388,13 +1491,14 @@ static const luaL_Reg functions[] = {
 	{"stream_health", core_stream_health}, {"partition_stats", core_partition_stats},
 	{"log_counts", core_log_counts}, {"describe", core_describe}, {"history", core_history},
 	{"diff", core_diff}, {"verify", core_verify}, {"begin", core_begin}, {"finish", core_finish},
-	{"call", core_call},
+	{"call", core_call}, {"feed_read", core_feed_read}, {"feed_ack", core_feed_ack},
+	{"feed_progress", core_feed_progress}, {"feeds", core_feeds}, {"feed_delete", core_feed_delete},
 	{"import_begin", core_import_begin}, {"import_decide", core_import_decide},
 	{"import_entry", core_import_entry}, {"import_spare", core_import_spare}, {"import_missing", core_import_missing},
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},
 	{"view_get", view_get}, {"view_find", view_find}, {"view_list", view_list},
 	{"view_lookup", view_lookup}, {"view_count", view_count},
-	{"now", core_now}, {"depth", core_depth},
+	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
 	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},

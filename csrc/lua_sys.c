@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,6 +315,15 @@ static int sys_isatty(lua_State *L)
 	return 1;
 }
 
+/* is_abandoned(fd): whether the other end of a pipe, a socket or a terminal is closed */
+static int sys_is_abandoned(lua_State *L)
+{
+	struct pollfd file = {.fd = (int)luaL_checkinteger(L, 1)};
+
+	lua_pushboolean(L, poll(&file, 1, 0) > 0 && file.revents & (POLLERR | POLLHUP));
+	return 1;
+}
+
 /* user(): the name of the user this process runs as, or the number when there is no name */
 static int sys_user(lua_State *L)
 {
@@ -364,7 +374,8 @@ int luaopen_hoststore_sys(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{"stat", sys_stat}, {"readlink", sys_readlink},
 		{"mkdir_p", sys_mkdir_p}, {"replace", sys_replace}, {"time", sys_time},
-		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty}, {"user", sys_user},
+		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
+		{"is_abandoned", sys_is_abandoned}, {"user", sys_user},
 		{NULL, NULL},
 	};
 

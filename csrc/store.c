@@ -151,6 +151,7 @@ static enum hs_code end_outermost(struct hs_store *store, enum hs_code rc, struc
 static enum hs_code end_nested(struct hs_store *store, enum hs_code rc, struct hs_error *err)
 {
 	struct hs_error ignored;
+	enum hs_code undone;
 
 	if (rc == HS_OK)
 		rc = hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, err);
@@ -158,11 +159,14 @@ static enum hs_code end_nested(struct hs_store *store, enum hs_code rc, struct h
 		return HS_OK;
 	/* Nothing that was sent may answer once the caller, whom it would answer, has gone. */
 	store->driver->sync(store->db, &ignored);
+	if (store->broken)
+		return rc;
 	/* What failed here is reported as it is; that the undo failed too shows at the outer end. */
-	if (store->broken ||
-	    hs_run(store, HS_SQL_SAVEPOINT_ROLLBACK, NULL, 0, NULL, NULL, &ignored) ||
-	    hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, &ignored))
-		store->broken = rc;
+	undone = hs_run(store, HS_SQL_SAVEPOINT_ROLLBACK, NULL, 0, NULL, NULL, &ignored);
+	if (undone == HS_OK)
+		undone = hs_run(store, HS_SQL_SAVEPOINT_RELEASE, NULL, 0, NULL, NULL, &ignored);
+	if (undone)
+		store->broken = undone;
 	return rc;
 }
 
@@ -263,6 +267,11 @@ void hs_store_close(struct hs_store *store)
 	}
 	hs_arena_free(&store->arena);
 	memset(store, 0, sizeof *store);
+}
+
+enum hs_code hs_store_wait(struct hs_store *store, int milliseconds, struct hs_error *err)
+{
+	return store->driver->wait(store->db, milliseconds, err);
 }
 
 enum hs_code hs_store_backup(struct hs_store *store, const char *path, struct hs_error *err)

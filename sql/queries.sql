@@ -276,3 +276,45 @@ LIMIT $2 OFFSET $3;
 DELETE FROM snapshots
 WHERE tenant = $1 AND id = $2
 RETURNING id;
+
+-- name: feed_claim          $1 tenant  $2 name  $3 reader  $4 now
+-- A feed begins before the first event, also one that was deleted.
+INSERT INTO feeds (tenant, name, position, epoch, reader, updated_at)
+VALUES ($1, $2, 0, 1, $3, $4)
+ON CONFLICT (tenant, name) DO UPDATE
+SET epoch = feeds.epoch + 1, reader = excluded.reader, updated_at = excluded.updated_at
+RETURNING position, epoch, reader;
+
+-- name: feed_get            $1 tenant  $2 name
+SELECT position, epoch, reader
+FROM feeds
+WHERE tenant = $1 AND name = $2;
+
+-- name: feed_ack            $1 tenant  $2 name  $3 epoch  $4 position  $5 now
+-- Never back, never beyond the end of the log, and only in the epoch of the reader.
+UPDATE feeds
+SET position = $4, updated_at = $5
+WHERE tenant = $1 AND name = $2 AND epoch = $3 AND position <= $4
+	AND $4 <= (SELECT COALESCE(MAX(position), 0) FROM events WHERE tenant = $1)
+RETURNING position;
+
+-- name: feed_progress       $1 tenant  $2 name
+-- Where a feed stands and where the log ends, as of one moment.
+SELECT
+	COALESCE((SELECT position FROM feeds WHERE tenant = $1 AND name = $2), 0),
+	COALESCE((SELECT MAX(position) FROM events WHERE tenant = $1), 0);
+
+-- name: feed_list           $1 tenant
+SELECT name, position,
+	(SELECT COALESCE(MAX(events.position), 0) FROM events WHERE events.tenant = $1) - position AS lag,
+	epoch, updated_at
+FROM feeds
+WHERE tenant = $1 AND reader IS NOT NULL
+ORDER BY name;
+
+-- name: feed_delete         $1 tenant  $2 name  $3 now
+-- The row stays: who read from the feed must not take the next of its name for it.
+UPDATE feeds
+SET position = 0, reader = NULL, updated_at = $3
+WHERE tenant = $1 AND name = $2 AND reader IS NOT NULL
+RETURNING epoch;

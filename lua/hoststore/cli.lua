@@ -14,12 +14,14 @@ local COMMANDS = {
   snapshot_rm = "snapshots", restore = "snapshots", retention = "snapshots",
   stream_append = "streams", stream_read = "streams", stream_version = "streams",
   stream_list = "streams", stream_verify = "streams",
+  feed_list = "feeds", feed_read = "feeds", feed_ack = "feeds", feed_rm = "feeds", follow = "feeds",
   verify = "upkeep", stats = "upkeep", check = "upkeep",
 }
 
 local WRITING = {
   add = true, set = true, rm = true, undo = true, import = true, restore = true, retention = true,
   snapshot_create = true, snapshot_rm = true, stream_append = true,
+  feed_read = true, feed_ack = true, feed_rm = true,
 }
 
 local EXIT_CODES = {
@@ -28,9 +30,6 @@ local EXIT_CODES = {
   conflict = 4, duplicate = 4, partial_replay = 4, id_reuse = 4,
   busy = 5,
 }
-
--- The same number on every Linux.
-local EPIPE = 32
 
 local function report(out, err)
   if out.json then
@@ -61,7 +60,7 @@ local function open(command, options)
     tenant = options.tenant,
     actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME")
       or require("hoststore.core").sys.user(),
-    readonly = options.readonly or not WRITING[command],
+    readonly = options.readonly or not (WRITING[command] or options.feed),
   })
 end
 
@@ -109,9 +108,11 @@ end
 -- What was raised as an error to report: an iterator's failure, stdout that takes no more, Ctrl-C
 -- or a mistake of ours. Nothing is reported to who closed our stdout, as `| head` does.
 local function explain(raised)
-  local reason, number = require("hoststore.cli.output").write_failure(raised)
+  local Output = require "hoststore.cli.output"
+  local reason, number = Output.write_failure(raised)
   if reason then
-    return number ~= EPIPE and require("hoststore.file").failure("cannot write the answer: " .. reason, number) or nil
+    return number ~= Output.EPIPE
+      and require("hoststore.file").failure("cannot write the answer: " .. reason, number) or nil
   elseif type(raised) == "table" and raised.message then
     return raised
   end

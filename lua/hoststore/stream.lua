@@ -3,6 +3,7 @@
 local core = require "hoststore.core"
 local options = require "hoststore.options"
 local json = require "hoststore.json"
+local decode = require("hoststore.event").decode
 
 local FOLD_PAGE = 500
 
@@ -12,14 +13,6 @@ local FOLD_PAGE = 500
 ---@field id string?  a ULID: appending the same events again does nothing
 ---@field metadata any
 ---@field occurred_at number|string|nil
-
----@class hoststore.Event: hoststore.NewEvent
----@field position integer
----@field stream string
----@field version integer
----@field actor string?
----@field reason string?
----@field recorded_at number
 
 local event_keys = options.set("type", "data", "id", "metadata", "occurred_at")
 
@@ -54,19 +47,6 @@ local function encode_events(events, level)
     if err then return nil, err end
   end
   return encoded
-end
-
-local function decode_events(events)
-  for _, event in ipairs(events) do
-    local data, err = json.decode(event.data)
-    if err then
-      return fail("corrupt", nil, "the data of the event at position %d is not JSON: %s", event.position, err)
-    end
-    if data == core.null then data = nil end
-    event.data = data
-    if event.metadata then event.metadata = json.decode(event.metadata) end
-  end
-  return events
 end
 
 local named_versions = { any = -1, none = 0, exists = -2 }
@@ -151,7 +131,7 @@ function stream:read(given)
   local events, err = core.events(self.store, { stream = self.id, by_version = true, backward = backward,
     from = low, to = high, limit = given.limit })
   if not events then return nil, err end
-  return decode_events(events)
+  return decode(events)
 end
 
 --- The version of the stream: how many events it has had; 0 when it has none.
@@ -271,7 +251,7 @@ function core.methods.events(store, given)
   given = options.check(given, events_keys, "the filter")
   local events, err = core.events(store, given)
   if not events then return nil, err end
-  return decode_events(events)
+  return decode(events)
 end
 
 local streams_keys = options.set("prefix", "partition", "limit", "after")

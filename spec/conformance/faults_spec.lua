@@ -17,11 +17,13 @@ local function state(store)
       hosts[i][name] = value
     end
   end
-  return { events = assert(store:events()), hosts = hosts, snapshots = snapshots,
+  return { events = assert(store:events()), hosts = hosts, snapshots = snapshots, feeds = assert(store:feeds()),
     saved = assert(store:stream("s"):load_snapshot()) }
 end
 
 local SOURCE = "10.0.0.1 nas # imported [x]\n10.0.0.7 new1 n # c [t]\nbad\n10.0.0.8 new2\n"
+
+local readers = setmetatable({}, { __mode = "k" })
 
 -- Each gives what succeeds twice in a row, or undoes itself: it runs again on the same store.
 local writes = {
@@ -63,6 +65,28 @@ local writes = {
   delete_snapshot = function(store, _, snapshot) return store:delete_snapshot(snapshot.id) end,
   restore = function(store, _, snapshot) return store:restore(snapshot.id) end,
   ["restore as a dry run"] = function(store, _, snapshot) return store:restore(snapshot.id, { dry_run = true }) end,
+  ["feed read"] = function(store) return store:feed("f"):read() end,
+  ["feed ack"] = function(store) return store:feed("f"):ack(3) end,
+  ["feed read and ack"] = function(store)
+    local feed = store:feed "new"
+    return store:transaction(function()
+      local events, err = feed:read(2)
+      if not events then
+        return nil, err
+      end
+      return feed:ack(events[2].position)
+    end)
+  end,
+  ["feed project"] = function(store)
+    return store:feed("f"):project(function(event)
+      return store:stream("t"):append { type = "Seen", data = event.position }
+    end, { limit = 3 })
+  end,
+  ["feed project, each time by the same reader"] = function(store)
+    readers[store] = readers[store] or store:feed "f"
+    return readers[store]:project(function() return store:stream("t"):append { type = "Seen" } end, { limit = 2 })
+  end,
+  delete_feed = function(store) return store:delete_feed "f" end,
   apply_retention = function(store) return store:apply_retention { max_count = 0 } end,
   transaction = function(store, nas)
     return store:transaction(function()
@@ -120,6 +144,10 @@ local reads = {
   stats = function(store) return store:stats() end,
   export = function(store) return store:export "json" end,
   plan = function(store) return store:plan { entries = { { ip = "10.0.0.1", hostname = "nas" } } } end,
+  feeds = function(store) return store:feeds() end,
+  ["feed lag"] = function(store) return store:feed("f"):lag() end,
+  ["feed position"] = function(store) return store:feed("f"):position() end,
+  ["feed read under a known epoch"] = function(store) return store:feed("f", { epoch = 1 }):read() end,
 }
 
 local function names_of(operations)
@@ -145,6 +173,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       nas = assert(store:update(nas, { comment = "c" }))
       assert(store:add { ip = "10.0.0.2", hostname = "gw" })
       assert(assert(store:add { ip = "10.0.0.3", hostname = "printer", aliases = { "p" } }):delete())
+      assert(store:feed("f"):ack(1))
     end)
     after_each(backend.finish)
 

@@ -1,9 +1,11 @@
 /* faulty_driver.c -- a driver for tests: forwards to another one and fails its n-th call.
  *
- * wrap(driver) gives a driver like any other, one for each of a few. Of the calls made through it, begin, commit, run,
- * query and migrate are counted, and some of them can be told to fail the way databases do:
- *   "query"  the statement is refused, the transaction goes on
- *   "full"   no space is left, and the database has ended the transaction by itself
+ * wrap(driver) gives a driver like any other, one for each of a few. Of the calls made through it, begin, commit, send,
+ * run, query, migrate and wait are counted, and some of them can be told to fail the way databases do:
+ *   "query"       the statement is refused, the transaction goes on
+ *   "busy"        so it is here, too: somebody else holds a lock
+ *   "full"        no space is left, and the database has ended the transaction by itself
+ *   "connection"  the connection is lost, and the transaction with it
  * A commit that fails has rolled back, as hs_driver.h demands. The module also knows which
  * connections are open, so that a test can look for transactions left behind. */
 #include <stdio.h>
@@ -49,7 +51,7 @@ static bool is_due(void)
 
 static enum hs_code fail_statement(struct hs_db *db, struct hs_error *err)
 {
-	if (fail_code == HS_FULL)
+	if (fail_code == HS_FULL || fail_code == HS_CONNECTION)
 		db->driver->rollback(db->real);
 	return fail(fail_code, err);
 }
@@ -136,14 +138,14 @@ static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct
 	return db->driver->query(db->real, sql, values, count, row, context, err);
 }
 
-static enum hs_code faulty_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
-{
-	return db->driver->wait(db->real, milliseconds, err);
-}
-
 static enum hs_code faulty_migrate(struct hs_db *db, int number, struct hs_error *err)
 {
 	return is_due() ? fail_statement(db, err) : db->driver->migrate(db->real, number, err);
+}
+
+static enum hs_code faulty_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
+{
+	return is_due() ? fail(fail_code, err) : db->driver->wait(db->real, milliseconds, err);
 }
 
 static enum hs_code faulty_backup(struct hs_db *db, const char *path, struct hs_error *err)
@@ -182,8 +184,8 @@ static const struct hs_driver faulty = {
 	.sync = faulty_sync,
 	.run = faulty_run,
 	.query = faulty_query,
-	.wait = faulty_wait,
 	.migrate = faulty_migrate,
+	.wait = faulty_wait,
 	.backup = faulty_backup,
 	.describe = faulty_describe,
 };
@@ -234,11 +236,11 @@ static int execute(lua_State *L)
 	return code ? luaL_error(L, "%s", err.message) : 0;
 }
 
-/* fail_at(n [, "query" | "full" [, last]]): the calls n to last (n alone by default) from now on fail. */
+/* fail_at(n [, how [, last]]): the calls n to last (n alone by default) from now on fail. */
 static int fail_at(lua_State *L)
 {
-	static const char *const names[] = {"query", "full", NULL};
-	static const enum hs_code codes[] = {HS_QUERY, HS_FULL};
+	static const char *const names[] = {"query", "busy", "full", "connection", NULL};
+	static const enum hs_code codes[] = {HS_QUERY, HS_BUSY, HS_FULL, HS_CONNECTION};
 
 	first = (long)luaL_checknumber(L, 1);
 	fail_code = codes[luaL_checkoption(L, 2, "query", names)];

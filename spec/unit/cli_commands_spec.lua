@@ -537,6 +537,143 @@ describe("the command line", function()
     end)
   end)
 
+  describe("feed", function()
+    before_each(function()
+      answer("stream", "append", "order-1", "Placed", '{"total":12}')
+      answer("add", "10.0.0.1", "nas.lan", "--tag", "x")
+    end)
+
+    it("prints what is behind it until that is acknowledged", function()
+      local both = lines(
+        "POSITION  TIME                  ACTOR  TYPE         STREAM                           DATA",
+        "1         TIME  alice  Placed       order-1                          {\"total\":12}",
+        "2         TIME  alice  HostCreated  host-ID  10.0.0.1 nas.lan [x]"
+      )
+      assert.equal(both, blurred(answer("feed", "read", "mail")))
+      assert.equal(both, blurred(answer("feed", "read", "mail")))
+      assert.same({ 1 }, pick(decoded("feed", "read", "mail", "--limit", "1"), "position"))
+      assert.equal("acknowledged up to position 1\n", answer("feed", "ack", "mail", "1"))
+      assert.same({ 2 }, pick(decoded("feed", "read", "mail"), "position"))
+      assert.equal(2, decoded("feed", "ack", "mail", "2").position)
+      assert.equal("", answer("feed", "read", "mail"))
+      assert.same({}, decoded("feed", "read", "mail"))
+      local code, err = failure("feed", "ack", "mail", "3")
+      assert.same({ 1, "invalid", "position" }, { code, err.code, err.field })
+    end)
+
+    it("is listed and removed", function()
+      assert.equal("", answer("feed", "list"))
+      answer("feed", "ack", "mail", "1")
+      assert.equal(lines(
+        "NAME  POSITION  LAG  EPOCH  UPDATED",
+        "mail  1         1    1      TIME"
+      ), blurred(answer("feed", "list")))
+      local feed = decoded("feed", "list")[1]
+      assert.same({ "mail", 1, 1, 1 }, { feed.name, feed.position, feed.lag, feed.epoch })
+      assert.is_number(core.parse_time(feed.updated_at))
+      assert.equal("deleted feed mail\n", answer("feed", "rm", "mail"))
+      local code, err = failure("feed", "rm", "mail")
+      assert.same({ 3, "not_found" }, { code, err.code })
+      assert.same({}, decoded("feed", "list"))
+    end)
+
+    it("lets a script that was overtaken acknowledge nothing", function()
+      assert.equal("epoch 1", (answer("feed", "read", "mail", "--epoch"):match "^[^\n]+"))
+      local read = decoded("feed", "read", "mail", "--epoch")
+      assert.same({ 2, { 1, 2 } }, { read.epoch, pick(read.events, "position") })
+      assert.equal('{"epoch":3}', (answer("feed", "read", "mail", "--epoch", "--ndjson"):match "^[^\n]+"))
+      local code, err = failure("feed", "ack", "mail", "2", "--epoch", "2")
+      assert.same({ 4, "conflict", 2, 3 }, { code, err.code, err.expected, err.actual })
+      answer("feed", "ack", "mail", "1", "--epoch", "3")
+      answer("feed", "ack", "mail", "2", "--epoch", "3")
+      assert.equal(2, decoded("feed", "list")[1].position)
+      assert.equal(2, (run("feed", "ack", "mail", "2", "--epoch", "0")))
+      assert.equal(2, (run("feed", "ack", "mail")))
+    end)
+
+    it("is not changed where nothing may be", function()
+      for _, words in ipairs { { "read", "mail" }, { "ack", "mail", "1" }, { "rm", "mail" } } do
+        local code, err = failure("--readonly", "feed", unpack(words))
+        assert.same({ 1, "readonly" }, { code, err.code })
+      end
+      assert.same({}, decoded("--readonly", "feed", "list"))
+    end)
+  end)
+
+  describe("follow", function()
+    before_each(function()
+      answer("stream", "append", "order-1", "Placed", '{"total":12}')
+      answer("add", "10.0.0.1", "nas.lan", "--tag", "x")
+      answer("stream", "append", "order-2", "Placed")
+    end)
+
+    local function positions(...)
+      local found = {}
+      for line in answer("follow", "--timeout", "0", "--json", ...):gmatch "[^\n]+" do
+        found[#found + 1] = assert(json.decode(line)).position
+      end
+      return found
+    end
+
+    it("prints a line for each event", function()
+      assert.equal(lines(
+        '1  TIME  alice  Placed  order-1  {"total":12}',
+        "2  TIME  alice  HostCreated  host-ID  10.0.0.1 nas.lan [x]",
+        "3  TIME  alice  Placed  order-2  null"
+      ), blurred(answer("follow", "--timeout", "0")))
+      assert.equal(answer("follow", "--timeout", "0", "--json"), answer("follow", "--timeout", "0", "--ndjson"))
+      assert.same({ 1, 2, 3 }, positions())
+      assert.same({ 3 }, positions("--after", "2"))
+      assert.same({ 2 }, positions("--prefix", "host-"))
+      assert.same({ 3 }, positions("--stream", "order-2"))
+      assert.same({ 1, 3 }, positions("--type", "Placed", "--type", "Sent"))
+      assert.equal("", answer("--readonly", "follow", "--timeout", "0", "--after", "9"))
+    end)
+
+    it("moves a feed on behind what it printed", function()
+      assert.same({ 1, 2, 3 }, positions("--feed", "mail"))
+      assert.same({}, positions("--feed", "mail"))
+      answer("stream", "append", "order-3", "Placed")
+      answer("stream", "append", "order-3", "Sent")
+      assert.same({ 5 }, positions("--feed", "mail", "--type", "Sent"))
+      assert.same({}, positions("--feed", "mail"))
+      assert.same({ 2 }, positions("--feed", "hosts", "--prefix", "host-"))
+      assert.same({ 4, 5 }, positions("--feed", "third", "--stream", "order-3"))
+      assert.same({ 5, 5, 5 }, pick(decoded("feed", "list"), "position"))
+      assert.same({ 0, 0, 0 }, pick(decoded("feed", "list"), "lag"))
+    end)
+
+    it("leaves a feed where it is when nothing can be printed", function()
+      local full = { write = function() return nil, "full", 28 end }
+      local errors = writer()
+      assert.equal(1, cli.run({ "--db", db, "follow", "--feed", "mail", "--timeout", "0" },
+        { stdout = full, stderr = errors, terminal = false }))
+      assert.truthy(errors.text:find("full", 1, true))
+      assert.equal(0, decoded("feed", "list")[1].position)
+      assert.same({ 1, 2, 3 }, positions("--feed", "mail"))
+    end)
+
+    it("ends when another reader takes its feed over", function()
+      local out = writer()
+      local write = out.write
+      function out.write(...)
+        answer("feed", "read", "mail")
+        return write(...)
+      end
+      local errors = writer()
+      assert.equal(4, cli.run({ "--db", db, "follow", "--feed", "mail" },
+        { stdout = out, stderr = errors, terminal = false }))
+      assert.truthy(errors.text:find("another reader has taken the feed 'mail' over", 1, true))
+      assert.equal(0, decoded("feed", "list")[1].position)
+    end)
+
+    it("begins at a position or where a feed stands, not both", function()
+      assert.equal(2, (run("follow", "--after", "1", "--feed", "mail")))
+      assert.equal(2, (run("follow", "--feed", "")))
+      assert.equal(2, (run("follow", "--timeout", "soon")))
+    end)
+  end)
+
   describe("upkeep", function()
     it("verifies, counts, checks and backs up", function()
       add_three()
@@ -673,6 +810,7 @@ describe("the command line", function()
       "add", "list", "show", "set", "rm", "history", "log", "at", "diff", "undo", "import", "export", "plan",
       "snapshot", "snapshot create", "snapshot list", "snapshot show", "snapshot rm", "restore", "retention",
       "publish", "stream", "stream append", "stream read", "stream version", "stream list", "stream verify",
+      "feed", "feed list", "feed read", "feed ack", "feed rm", "follow",
       "verify", "stats", "backup", "check", "version",
     }
     local overview = answer "--help"

@@ -87,6 +87,40 @@ describe("the hoststore command", function()
     end
   end)
 
+  it("follows the log line by line, as it grows", function()
+    local store = assert(hoststore.open(directory .. "/hosts.db"))
+    local follow = assert(io.popen(("timeout 60 %s lua/hoststore.command --db '%s/hosts.db' follow --json"):format(
+      lua, directory)))
+    for i = 1, 3 do
+      assert(store:stream("s"):append { type = "A" })
+      assert.truthy(follow:read("*l"):find(('{"position":%d,'):format(i), 1, true))
+    end
+    store:close()
+    follow:close()
+  end)
+
+  it("stops following when nobody reads it, though there is nothing to write", function()
+    add_many(1)
+    for _, options in ipairs { "", "--feed f" } do
+      local status, out, err = shell(([[
+        { timeout 60 $hoststore follow %s; echo $? >'%s/end'; } | head -n 1]]):format(options, directory))
+      assert.equal("1\n", read_file(directory .. "/end"))
+      assert.same({ 0, "" }, { status, err })
+      assert.truthy(out:find "^1  [^\n]+\n$")
+    end
+  end)
+
+  it("stops following at Ctrl-C", function()
+    add_many(1)
+    -- In the foreground timeout passes the signal on once: the second would kill.
+    local status, out, err = shell(([[
+      timeout --foreground 60 $hoststore follow >'%s/followed' &
+      timeout 60 sh -c "until [ -s '%s/followed' ]; do sleep 0.05; done"
+      kill -INT $!
+      wait $!]]):format(directory, directory))
+    assert.same({ 1, "", "hoststore: interrupted\n" }, { status, out, err })
+  end)
+
   it("fails when its answer cannot be written", function()
     add_many(10)
     for _, command in ipairs { "list", "list --json", "export csv", "version", "--help" } do

@@ -200,7 +200,7 @@ describe("opening an SQLite store", function()
     it("the schema once, with its version and the mark of the program", function()
       assert(open(path)):close()
       local schema = sqlite ".schema"
-      assert.equal("1|1213420626",
+      assert.equal("2|1213420626",
         sqlite "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id")
       assert(open(path)):close()
       assert.equal(schema, sqlite ".schema")

@@ -9,7 +9,7 @@ FROM schema_migrations;
 SELECT format('the index %s is not valid', indexrelid::regclass)
 FROM pg_index
 WHERE NOT indisvalid AND indrelid IN ('events'::regclass, 'hosts'::regclass, 'host_aliases'::regclass,
-	'host_tags'::regclass, 'snapshots'::regclass, 'stream_states'::regclass)
+	'host_tags'::regclass, 'snapshots'::regclass, 'stream_states'::regclass, 'feeds'::regclass)
 UNION ALL
 SELECT 'events can be changed: the trigger events_refuse_change is missing or disabled'
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger

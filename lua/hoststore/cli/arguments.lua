@@ -290,6 +290,51 @@ local function stream_commands(parser)
   command:argument("stream", "The stream.")
 end
 
+local function feed_commands(parser)
+  local feed = add(parser, "feed", "Work through the log at one's own pace.", [[
+A feed is a cursor over the log that is kept in the database. Who reads it
+claims it: a reader of before is refused from then on.]])
+  feed:command_target "subcommand"
+
+  add(feed, "list", "List feeds: where they are, and how many events are left.")
+
+  local command = add(feed, "read", "Print the events behind the cursor, which stays where it is.", nil, [[
+   hoststore feed read backup --limit 20 --ndjson
+   hoststore feed read backup --epoch]])
+  command:argument("name", "The feed; it is made when it is not there.")
+  command:option("--limit", "At most so many (default: 100)."):argname "<n>":convert(values.whole)
+  command:flag("--epoch", "Also print the epoch, which ack takes.")
+
+  command = add(feed, "ack", "Move the cursor on: all events up to the position are done with.",
+    "It never goes back.", [[
+   hoststore feed ack backup 1200
+   hoststore feed ack backup 1200 --epoch 7]])
+  command:argument("name", "The feed; it is made when it is not there.")
+  command:argument("position", "The position of the last event that is done."):convert(values.whole)
+  command:option("--epoch", "Refuse if another reader has claimed the feed since.")
+    :argname "<n>":convert(values.epoch)
+
+  command = add(feed, "rm", "Delete a feed. The next of its name begins at the start.")
+  command:argument("name", "The feed.")
+
+  command = add(parser, "follow", "Print events as they come.", [[
+With --feed it goes on where the feed stands, and moves the feed on behind what
+it has printed: after a crash some events come again, none is left out.]], [[
+   hoststore follow --after 1200 --ndjson
+   hoststore follow --prefix host- --timeout 0
+   hoststore follow --feed mailer --type HostCreated]])
+  command:mutex(
+    command:option("--after", "Begin behind this position (default: 0)."):argname "<position>":convert(values.whole),
+    command:option("--feed", "Begin where this feed stands, and move it on."):argname "<name>"
+      :convert(values.name)
+  )
+  command:option("--stream", "Events of this stream.")
+  command:option("--prefix", "Events of streams whose names begin so.")
+  command:option("--type", "Events of this type (may be repeated)."):count "*":target "types"
+  command:option("--timeout", "End when no event has come for so long: 30, 5m; 0 is at the end of the log.")
+    :argname "<time>":convert(values.age)
+end
+
 local function upkeep_commands(parser)
   add(parser, "verify", "Prove that the hosts are what the log says, and that nothing is missing.",
     "Reads everything. Exits with 1 if something is wrong, after saying exactly what.")
@@ -349,6 +394,7 @@ function arguments.parse(words)
   file_commands(parser)
   snapshot_commands(parser)
   stream_commands(parser)
+  feed_commands(parser)
   upkeep_commands(parser)
   local ok, result = pcall(parser.parse, parser, words)
   if ok then

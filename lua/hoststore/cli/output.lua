@@ -13,6 +13,9 @@ local SAMPLED_ROWS = 200
 local Output = {}
 Output.__index = Output
 
+-- The same number on every Linux.
+Output.EPIPE = 32
+
 --- What a failed write to stdout raises: nobody can read the rest of the answer.
 local WriteFailure = {}
 
@@ -62,6 +65,14 @@ end
 function Output:flush()
   if self.stdout.flush then
     check(self.stdout:flush())
+  end
+end
+
+--- Raises as a failed write does when nobody reads stdout any more: who waits for something to write
+--- would not notice.
+function Output:check_reader()
+  if self.stdout == io.stdout and require("hoststore.core").sys.is_abandoned(1) then
+    check(nil, "nobody reads it", Output.EPIPE)
   end
 end
 

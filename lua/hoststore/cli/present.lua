@@ -106,6 +106,13 @@ function present.stream_json(stream)
   )
 end
 
+function present.feed_json(feed)
+  return present.object(
+    "name", present.json(feed.name), "position", present.json(feed.position), "lag", present.json(feed.lag),
+    "epoch", present.json(feed.epoch), "updated_at", time_json(feed.updated_at)
+  )
+end
+
 function present.snapshot_json(snapshot)
   return present.object(
     "id", present.json(snapshot.id), "name", present.json(snapshot.name),

@@ -48,6 +48,15 @@ function values.whole(word)
   return nil, ("'%s' is no whole number"):format(word)
 end
 
+--- How often a feed has been claimed: from 1.
+function values.epoch(word)
+  local number = values.whole(word)
+  if number and number > 0 then
+    return number
+  end
+  return nil, ("'%s' is no epoch"):format(word)
+end
+
 --- How many deletions are tolerated: a number, or a share such as 30%.
 function values.share(word)
   if word:find "^%d+%%$" then
