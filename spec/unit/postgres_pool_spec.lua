@@ -148,7 +148,9 @@ describe("the pool of PostgreSQL connections", function()
     end
     -- The hash of the tenant's name; psql tells what it has heard after each statement.
     say "LISTEN hoststore_af63dc4c8601ec8c; SELECT 'listening';"
-    system.wait("psql listens", function() return (select(2, system.run("grep -q listening " .. system.quote(output)))) == 0 end)
+    system.wait("psql listens", function()
+      return select(2, system.run("grep -q listening " .. system.quote(output))) == 0
+    end)
     assert(quiet:add { ip = "10.0.0.1", hostname = "h" })
     assert(loud:transaction(function()
       for i = 2, 9 do
