@@ -677,7 +677,8 @@ static void stop_listening(struct hs_db *db)
 
 	if (!db->listener)
 		return;
-	hs_pg_execute(db->listener, "UNLISTEN *", &ignored);
+	if (hs_pg_is_usable(db->listener))
+		hs_pg_execute(db->listener, "UNLISTEN *", &ignored);
 	hs_pg_give(db->pool, db->listener);
 	db->listener = NULL;
 }
