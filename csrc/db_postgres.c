@@ -774,12 +774,6 @@ static enum hs_code postgres_wait(struct hs_db *db, int milliseconds, struct hs_
 
 /* -- care ------------------------------------------------------------------------------------------------------ */
 
-static enum hs_code postgres_backup(struct hs_db *db, const char *path, struct hs_error *err)
-{
-	(void)db, (void)path;
-	return hs_pg_fail(err, HS_UNSUPPORTED, "hoststore does not copy a PostgreSQL database; use pg_dump");
-}
-
 static enum hs_code postgres_describe(struct hs_db *db, hs_row_fn *row, void *context, struct hs_error *err)
 {
 	return postgres_query(db, "SELECT name, value FROM (VALUES"
@@ -809,6 +803,5 @@ const struct hs_driver hs_postgres_driver = {
 	.wait = postgres_wait,
 	.migrate = postgres_migrate,
 	.migrations = sizeof migrations / sizeof *migrations,
-	.backup = postgres_backup,
 	.describe = postgres_describe,
 };

@@ -70,7 +70,9 @@ static bool no_space(sqlite3 *sqlite)
 
 static enum hs_code code_of(sqlite3 *sqlite, int rc)
 {
-	if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY)
+	/* The one trigger that our statements can meet refuses an event that is there already. */
+	if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
+	    rc == SQLITE_CONSTRAINT_TRIGGER)
 		return HS_DUPLICATE;
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:

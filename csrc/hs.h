@@ -7,6 +7,8 @@
  *   history   who changed what, undo, diff  feed     durable cursors over the log
  *   verify    proof that log and read model agree
  *   import    what one entry means          snapshot rendered files, restore
+ *   record    all a tenant has, row by row  dump     records as lines of text
+ *   load      records into an empty tenant
  *
  * Functions that can fail return enum hs_code and, when it is not HS_OK, have filled *err.
  * What a function returns lives in the arena it was given. Strings are UTF-8, end with a NUL and
@@ -225,6 +227,7 @@ enum hs_code hs_query(struct hs_store *store, const char *sql, const struct hs_v
 /* A statement whose answer is one number. */
 enum hs_code hs_run_int(struct hs_store *store, enum hs_sql statement, const struct hs_value *values,
 			int count, int64_t *number, struct hs_error *err);
+/* HS_UNSUPPORTED when the database is not a file that could be copied. */
 enum hs_code hs_store_backup(struct hs_store *store, const char *path, struct hs_error *err);
 enum hs_code hs_store_describe(struct hs_store *store, hs_row_fn *row, void *context,
 			       struct hs_error *err);
@@ -598,5 +601,107 @@ struct hs_restored {
 enum hs_code hs_restore(struct hs_store *store, struct hs_arena *arena, int64_t position,
 			bool dry_run, const struct hs_cause *by,
 			struct hs_restored *restored, struct hs_error *err);
+
+/* -- record: all a tenant has, row by row ------------------------------------------------------- */
+
+/* What a tenant consists of, in the order it is read and loaded. The hosts are not among them: they
+ * follow from the events. A kind is an entry in record.c, one in load.c and a statement. */
+enum hs_kind { HS_KIND_EVENT, HS_KIND_SNAPSHOT, HS_KIND_STATE, HS_KINDS };
+
+enum { HS_RECORD_COLUMNS = 11, HS_KEY_SIZE = 256 };
+
+/* A row as the database holds it. The first value is its key, by which records of a kind are ordered. */
+struct hs_record {
+	enum hs_kind kind;
+	struct hs_value values[HS_RECORD_COLUMNS];
+};
+
+const char *hs_kind_name(enum hs_kind kind);		/* event */
+const char *hs_kind_plural(enum hs_kind kind);		/* events */
+int hs_kind_columns(enum hs_kind kind);
+const char *hs_kind_column(enum hs_kind kind, int column);
+/* HS_INVALID when a value is not of its column's type, not UTF-8, or lacks where it must not. */
+enum hs_code hs_record_check(const struct hs_record *record, struct hs_error *err);
+
+/* What records add up to. The digest is FNV-1a 64 over every byte of every value in order: equal ones
+ * mean that nothing was lost, added, changed or moved by accident. It is no proof against a forger. */
+struct hs_sum {
+	int64_t counts[HS_KINDS];
+	uint64_t digest;
+};
+
+struct hs_sum hs_sum_of_nothing(void);
+void hs_sum_add(struct hs_sum *sum, const struct hs_record *record);
+bool hs_sum_equal(const struct hs_sum *a, const struct hs_sum *b);
+
+/* A walk over all records of a tenant, to be made within one transaction. */
+struct hs_records {
+	enum hs_kind kind;		/* of the page */
+	struct hs_record *items;	/* the page, in `arena` until the next one is read */
+	size_t count, room, bytes;
+	char key[HS_KEY_SIZE];		/* the last one of a text */
+	int64_t number;			/* the last one of a number */
+	struct hs_arena arena;
+	struct hs_sum sum;		/* of all pages so far */
+	int lines;			/* of a dump: 0 none, 1 the head, 2 the tail too */
+};
+
+void hs_records_begin(struct hs_records *records);
+/* Reads the next page, of bounded size; its count is 0 when all were read. */
+enum hs_code hs_records_next(struct hs_store *store, struct hs_records *records, struct hs_error *err);
+void hs_records_end(struct hs_records *records);
+
+/* -- dump: records as lines of text -------------------------------------------------------------- */
+
+/* Adds the next lines of a dump to TEXT: the head, a page of records, at last the tail; then nothing. */
+enum hs_code hs_dump_next(struct hs_store *store, struct hs_records *records, struct hs_text *text,
+			  struct hs_error *err);
+
+/* Adds the line of one record. */
+void hs_dump_record(struct hs_text *text, const struct hs_record *record);
+
+enum hs_line_kind { HS_LINE_HEAD, HS_LINE_RECORD, HS_LINE_TAIL };
+
+/* What one line of a dump says. */
+struct hs_line {
+	enum hs_line_kind kind;
+	int64_t position;		/* head: of the newest event */
+	struct hs_record record;
+	struct hs_sum sum;		/* tail */
+};
+
+/* HS_INVALID for what no dump of ours can hold, HS_UNSUPPORTED for one of a later version. */
+enum hs_code hs_line_parse(struct hs_arena *arena, const char *s, size_t length, struct hs_line *line,
+			   struct hs_error *err);
+bool hs_is_json(const char *s, size_t length);
+
+/* -- load: records into an empty tenant ----------------------------------------------------------- */
+
+struct hs_load {
+	struct hs_arena line, scratch;	/* of one line, of one record */
+	struct hs_sum sum;		/* of what was loaded */
+	enum hs_kind kind;		/* of the last record */
+	bool has_head, has_tail;
+	int64_t position;		/* what the head said */
+	struct hs_sum tail;
+	int64_t lines;			/* so many were read */
+	int64_t stored;			/* position of the last event the database has answered for */
+	int64_t fault;			/* position of the event that was refused; 0: the record given last */
+};
+
+/* All of these within one write transaction, which is to be rolled back when one fails. HS_CONFLICT
+ * when the tenant is not empty; a record that cannot belong to a log of ours is HS_INVALID. Records are
+ * sent, as with hs_send: LOAD must live until they are settled. */
+enum hs_code hs_load_begin(struct hs_store *store, struct hs_load *load, struct hs_error *err);
+enum hs_code hs_load_record(struct hs_store *store, struct hs_load *load, const struct hs_record *record,
+			    struct hs_error *err);
+enum hs_code hs_load_line(struct hs_store *store, struct hs_load *load, const char *s, size_t length,
+			  struct hs_error *err);
+enum hs_code hs_load_settle(struct hs_store *store, struct hs_load *load, struct hs_error *err);
+/* Whether a dump had its last line. */
+enum hs_code hs_load_is_whole(const struct hs_load *load, struct hs_error *err);
+/* Makes the read model, then proves that the store verifies and gives back what was loaded. */
+enum hs_code hs_load_finish(struct hs_store *store, struct hs_load *load, struct hs_error *err);
+void hs_load_end(struct hs_load *load);
 
 #endif

@@ -118,7 +118,7 @@ struct hs_driver {
 	enum hs_code (*migrate)(struct hs_db *db, int number, struct hs_error *err);
 	int migrations;
 
-	/* Writes a consistent copy of the database to PATH, a new file. */
+	/* Writes a consistent copy of the database to PATH, a new file. NULL where the database is none. */
 	enum hs_code (*backup)(struct hs_db *db, const char *path, struct hs_error *err);
 	/* Says how the database works, as rows (name, value), for people. */
 	enum hs_code (*describe)(struct hs_db *db, hs_row_fn *row, void *context,

@@ -10,6 +10,7 @@
 #include "lua_value.h"
 
 int luaopen_hoststore_sys(lua_State *L);
+int luaopen_hoststore_copy(lua_State *L);
 HS_EXPORT int luaopen_hoststore_core(lua_State *L);
 
 /* -- the store ------------------------------------------------------------------------------------------------ */
@@ -45,7 +46,7 @@ static void read_clock(lua_State *L, int arg, struct hs_store *store)
 	lua_pop(L, 2);
 }
 
-static struct hs_store *check_store(lua_State *L, int arg)
+struct hs_store *check_store(lua_State *L, int arg)
 {
 	struct lua_store *store = to_store(L, arg);
 
@@ -1554,5 +1555,7 @@ int luaopen_hoststore_core(lua_State *L)
 	lua_setfield(L, -2, "null");
 	luaopen_hoststore_sys(L);
 	lua_setfield(L, -2, "sys");
+	luaopen_hoststore_copy(L);
+	lua_setfield(L, -2, "copy");
 	return 1;
 }

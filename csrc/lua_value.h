@@ -32,6 +32,9 @@ struct lua_store {
 	bool is_open;
 };
 
+/* The store at ARG; raises when it is closed. */
+struct hs_store *check_store(lua_State *L, int arg);
+
 /* An arena that is freed with the stack slot it stands in, whatever is raised. */
 struct hs_arena *push_box(lua_State *L);
 

@@ -276,6 +276,8 @@ enum hs_code hs_store_wait(struct hs_store *store, int milliseconds, struct hs_e
 
 enum hs_code hs_store_backup(struct hs_store *store, const char *path, struct hs_error *err)
 {
+	if (!store->driver->backup)
+		return hs_fail(err, HS_UNSUPPORTED, NULL, "a database of %s is no file to copy", store->driver->name);
 	return store->driver->backup(store->db, path, err);
 }
 

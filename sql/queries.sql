@@ -318,3 +318,50 @@ UPDATE feeds
 SET position = 0, reader = NULL, updated_at = $3
 WHERE tenant = $1 AND name = $2 AND reader IS NOT NULL
 RETURNING epoch;
+
+-- name: event_page          $1 tenant  $2 behind this position  $3 limit
+SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND position > $2
+ORDER BY position
+LIMIT $3;
+
+-- name: snapshot_page       $1 tenant  $2 behind this number  $3 limit
+SELECT number, id, name, "trigger", position, created_at, entry_count, content
+FROM snapshots
+WHERE tenant = $1 AND number > $2
+ORDER BY number
+LIMIT $3;
+
+-- name: state_page          $1 tenant  $2 behind this stream  $3 limit
+SELECT stream, version, state, saved_at
+FROM stream_states
+WHERE tenant = $1 AND stream > $2
+ORDER BY stream
+LIMIT $3;
+
+-- name: event_load
+-- $1 tenant  $2 position  $3 stream  $4 version  $5 id  $6 type  $7 data  $8 metadata  $9 actor
+-- $10 reason  $11 occurred_at  $12 recorded_at  $13 partition
+INSERT INTO events (tenant, position, stream, version, id, type, data, metadata, actor, reason,
+	occurred_at, recorded_at, partition)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+RETURNING position;
+
+-- name: snapshot_load
+-- $1 tenant  $2 number  $3 id  $4 name  $5 trigger  $6 position  $7 created_at  $8 entry_count  $9 content
+INSERT INTO snapshots (tenant, number, id, name, "trigger", position, created_at, entry_count, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: version_step        $1 tenant
+-- The first event whose version does not follow from the one before it in its stream.
+SELECT position, stream, version, previous
+FROM (
+	SELECT position, stream, version,
+		LAG(version, 1, 0) OVER (PARTITION BY stream ORDER BY position) AS previous
+	FROM events
+	WHERE tenant = $1
+) AS steps
+WHERE version <> previous + 1
+ORDER BY position
+LIMIT 1;

@@ -71,22 +71,38 @@ local function backup_target(store, path)
         path, target .. suffix)
     end
   end
-  return target
+  return target, facts
 end
 
---- Writes a consistent copy of the database while it is in use. An older copy is replaced, and only
--- when the new one is whole; a database in use is not.
+-- A file of SQLite with this tenant's log. It becomes what it is to be by a rename, so that a journal
+-- beside it would serve nobody.
+local function copy_into(store, tenant, path)
+  local location = path:gsub("[^%w/._-]", function(char) return ("%%%02X"):format(char:byte()) end)
+  local copy, done, err
+  copy, err = require("hoststore.url").open((path:find("^/") and "sqlite://" or "sqlite:") .. location,
+    { tenant = tenant, journal = "memory", durability = "normal" })
+  if not copy then return nil, err end
+  done, err = store:copy_to(copy)
+  copy:close()
+  return done, err
+end
+
+--- Writes a consistent copy of the database while it is in use: on SQLite the file as it is, else a file
+-- of SQLite with this tenant's log. An older copy is replaced, and only when the new one is whole; a
+-- database in use is not.
 ---@param path string
 ---@return true?, hoststore.Error?
 function core.methods.backup(store, path)
   if type(path) ~= "string" then error("backup needs a path, not " .. type(path), 2) end
   if core.depth(store) > 0 then error("a backup cannot be made within a transaction", 2) end
-  local target, err = backup_target(store, path)
-  if not target then return nil, err end
+  local target, facts = backup_target(store, path)
+  if not target then return nil, facts end
   local copy, message, errno = core.sys.replace(target, PRIVATE)
   if not copy then return nil, file.failure(message, errno) end
-  local done
-  done, err = core.backup(store, copy:temporary())
+  local done, err = core.backup(store, copy:temporary())
+  if not done and err.code == "unsupported" then
+    done, err = copy_into(store, facts.tenant, copy:temporary())
+  end
   if not done then
     copy:abort()
     return nil, err

@@ -39,7 +39,8 @@ local function to_text(generate)
   return table.concat(parts)
 end
 
-local function to_handle(generate, handle)
+--- Writes what generate gives to its sink to an open file, and returns what generate returned.
+function export.to_handle(generate, handle)
   local function check(ok, message, errno)
     if not ok then
       error(file.failure(message, errno), 0)
@@ -55,7 +56,8 @@ local function to_handle(generate, handle)
   return count
 end
 
-local function is_writable(target)
+--- Whether a value can be written to like an open file.
+function export.is_writable(target)
   return io.type(target) == "file" or type(target) == "table" and target.write ~= nil
 end
 
@@ -67,10 +69,10 @@ end
 ---@return string|integer? text or the number of hosts written
 ---@return hoststore.Error? err
 function core.methods.export(store, name, target, filter)
-  if filter == nil and type(target) == "table" and not getmetatable(target) and not is_writable(target) then
+  if filter == nil and type(target) == "table" and not getmetatable(target) and not export.is_writable(target) then
     target, filter = nil, target
   end
-  if target ~= nil and type(target) ~= "string" and not is_writable(target) then
+  if target ~= nil and type(target) ~= "string" and not export.is_writable(target) then
     error("target: a path, an open file or nothing expected", 2)
   end
   local generate, err = export.generator(store, name, filter)
@@ -83,7 +85,7 @@ function core.methods.export(store, name, target, filter)
     elseif type(target) == "string" then
       return file.replace(target, generate)
     end
-    return to_handle(generate, target)
+    return export.to_handle(generate, target)
   end)
 end
 

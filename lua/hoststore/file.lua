@@ -110,14 +110,15 @@ end
 --- whole or not at all, and keeps its mode and owner. A symbolic link is followed.
 ---@param path string
 ---@param generate fun(sink: fun(text: string)): any
+---@param mode? integer  of a file that is not there yet; 0644
 ---@return any result what generate returned
 ---@return hoststore.Error? err
-function file.replace(path, generate)
+function file.replace(path, generate, mode)
   local target, err = file.target(path)
   if not target then
     return nil, err
   end
-  local replacement, message, errno = sys.replace(target)
+  local replacement, message, errno = sys.replace(target, mode)
   if not replacement then
     return nil, file.failure(message, errno)
   end

@@ -42,6 +42,7 @@ local modules = {
   stream = "stream", append_batch = "stream", events = "stream", streams = "stream",
   stream_health = "stream", partition_stats = "stream",
   snapshot = "snapshot", restore = "snapshot", apply_retention = "snapshot",
+  copy_to = "copy", dump = "copy", load = "copy",
   import = "import", plan = "plan", export = "export", publish = "publish", follow = "follow",
   feed = "feed", feeds = "feed", delete_feed = "feed",
 }

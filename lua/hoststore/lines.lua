@@ -9,6 +9,7 @@ local BYTE_ORDER_MARK = "\239\187\191"
 
 ---@class hoststore.Lines
 ---@field keep_cr? boolean leave the CR of CR LF in the line: for formats in which it may be content
+---@field limit? integer bytes of the longest line; 256 KiB
 local Lines = {}
 Lines.__index = Lines
 
@@ -18,7 +19,8 @@ local function more(self)
   if not self.file then
     return false
   end
-  local chunk, message, errno = self.file:read(CHUNK)
+  -- As much as there is already: or a long line would be copied once for each of its chunks.
+  local chunk, message, errno = self.file:read(math.max(CHUNK, #self.buffer - self.position + 1))
   if chunk then
     self.buffer = sub(self.buffer, self.position) .. chunk
     self.position = 1
@@ -44,8 +46,8 @@ end
 --- longer than 256 KiB is passed over and reported.
 ---@return integer? number, string? line, string? message
 function Lines:next()
-  local feed = find(self.buffer, "\n", self.position, true)
-  while not feed and #self.buffer - self.position < LIMIT and more(self) do
+  local feed, limit = find(self.buffer, "\n", self.position, true), self.limit or LIMIT
+  while not feed and #self.buffer - self.position < limit and more(self) do
     feed = find(self.buffer, "\n", self.position, true)
   end
   local first, last = self.position, (feed or #self.buffer + 1) - 1
@@ -53,7 +55,7 @@ function Lines:next()
     return nil
   end
   self.number = self.number + 1
-  if last - first >= LIMIT then
+  if last - first >= limit then
     skip_line(self, feed)
     return self.number, nil, "the line is longer than 256 KiB"
   end

@@ -211,6 +211,8 @@ static int wrap(lua_State *L)
 	wrapped[i].name = real->name;
 	wrapped[i].migrations = real->migrations;
 	wrapped[i].open = i ? open_second : open_first;
+	if (!real->backup)
+		wrapped[i].backup = NULL;
 	box = lua_newuserdata(L, sizeof *box);
 	*box = &wrapped[i];
 	luaL_getmetatable(L, "hoststore.Driver");

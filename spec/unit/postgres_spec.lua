@@ -231,8 +231,29 @@ describe("a PostgreSQL store", function()
     assert.equal("1|6|6", psql "SELECT streams, events, max_version FROM partition_stats")
   end)
 
-  it("makes no backup, and says what does", function()
-    assert.matches("pg_dump", expect.failure("unsupported", store:backup(backend.directory() .. "/copy")).message)
+  it("makes its backups with SQLite, and says what to install where that is not", function()
+    local loaded = package.loaded["hoststore.sqlite"]
+    package.loaded["hoststore.sqlite"] = nil
+    package.preload["hoststore.sqlite"] = function() error("libsqlite3.so.0: cannot open shared object file", 0) end
+    local done, err = store:backup(backend.directory() .. "/copy")
+    package.preload["hoststore.sqlite"], package.loaded["hoststore.sqlite"] = nil, loaded
+    assert.matches("install SQLite (Debian: libsqlite3-0)", expect.failure("unsupported", done, err).message,
+      1, true)
     assert.same({}, system.files(backend.directory()))
+    assert.is_true(store:backup(backend.directory() .. "/copy"))
+    assert.same({ "copy" }, system.files(backend.directory()))
+  end)
+
+  it("leaves other tenants out of a backup", function()
+    local other = backend.reopen { tenant = "other" }
+    assert(other:add { ip = "10.0.0.2", hostname = "theirs" })
+    assert(other:backup(backend.directory() .. "/copy"))
+    local copies = {}
+    for i, tenant in ipairs { "other", "default" } do
+      local copy = assert(hoststore.open(backend.directory() .. "/copy", { tenant = tenant, readonly = true }))
+      copies[i] = #copy:events()
+      copy:close()
+    end
+    assert.same({ 1, 0 }, copies)
   end)
 end)
