@@ -15,13 +15,14 @@ local COMMANDS = {
   stream_append = "streams", stream_read = "streams", stream_version = "streams",
   stream_list = "streams", stream_verify = "streams",
   feed_list = "feeds", feed_read = "feeds", feed_ack = "feeds", feed_rm = "feeds", follow = "feeds",
+  copy = "copies", dump = "copies", load = "copies",
   verify = "upkeep", stats = "upkeep", check = "upkeep",
 }
 
 local WRITING = {
   add = true, set = true, rm = true, undo = true, import = true, restore = true, retention = true,
   snapshot_create = true, snapshot_rm = true, stream_append = true,
-  feed_read = true, feed_ack = true, feed_rm = true,
+  feed_read = true, feed_ack = true, feed_rm = true, load = true,
 }
 
 local EXIT_CODES = {
@@ -56,7 +57,7 @@ local function environment(...)
 end
 
 local function open(command, options)
-  return require("hoststore").open(options.db or environment "HOSTSTORE_DB" or DEFAULT_DB, {
+  return require("hoststore").open(options.source or options.db or environment "HOSTSTORE_DB" or DEFAULT_DB, {
     tenant = options.tenant,
     actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME")
       or require("hoststore.core").sys.user(),

@@ -674,6 +674,73 @@ describe("the command line", function()
     end)
   end)
 
+  describe("copies", function()
+    -- copy names its databases itself.
+    local function copy(...)
+      local stdout, stderr = writer(), writer()
+      local code = cli.run({ "copy", ... }, { stdout = stdout, stderr = stderr, terminal = false })
+      return code, stdout.text, stderr.text
+    end
+
+    it("copies a log to another database and tenant", function()
+      add_three()
+      local code, stdout, stderr = copy(db, path "copy.db")
+      assert.same({ 0, "" }, { code, stderr })
+      assert.matches("^copied: 3 events, digest %x+\n$", stdout)
+      assert.equal(answer("list", "--json"), answer("list", "--json", "--db", path "copy.db"))
+      code, stdout = copy(db, path "copy.db", "--to-tenant", "second", "--json")
+      assert.equal(0, code)
+      local result = json.decode(stdout)
+      assert.same({ 3, 0, 0 }, { result.events, result.snapshots, result.states })
+      assert.equal("3\n", answer("list", "--count", "--db", path "copy.db", "--tenant", "second"))
+      assert.equal(0, (copy("--tenant", "second", path "copy.db", path "third.db")))
+      assert.equal("3\n", answer("list", "--count", "--db", path "third.db", "--tenant", "second"))
+    end)
+
+    it("does not copy over what is there, from nowhere, or where it may not write", function()
+      add_three()
+      local code, _, stderr = copy(db, db)
+      assert.equal(1, code)
+      assert.matches("both tenants are in", stderr, 1, true)
+      assert.equal(3, (copy(path "missing.db", path "copy.db")))
+      assert.equal(2, (copy(db)))
+      assert.equal(2, (copy(db, path "copy.db", "--db", db)))
+      assert.equal(0, (copy(db, path "copy.db")))
+      code, _, stderr = copy(db, path "copy.db")
+      assert.equal(4, code)
+      assert.matches("it has 3 events", stderr, 1, true)
+      assert.equal(1, (copy(db, path "copy.db", "--to-tenant", "second", "--readonly")))
+    end)
+
+    it("dumps to a file or standard output and loads from one or standard input", function()
+      add_three()
+      local text = answer "dump"
+      assert.matches('^{"hoststore_dump":1,', text)
+      assert.equal(text, answer("dump", "-", "--json"))
+      assert.matches("^dumped to .*: 3 events, digest %x+\n$", answer("dump", path "log"))
+      assert.equal(text, read_file "log")
+      assert.matches("^loaded: 3 events, digest %x+\n$", answer("load", path "log", "--tenant", "a"))
+      assert.equal(0, (run_with(text, "load", "--tenant", "b")))
+      local code, stdout = run_with(text, "load", "-", "--tenant", "c", "--json")
+      assert.same({ 0, 3 }, { code, json.decode(stdout).events })
+      for _, tenant in ipairs { "a", "b", "c" } do
+        assert.equal((text:gsub("default", tenant, 1)), answer("dump", "--tenant", tenant))
+      end
+    end)
+
+    it("says in which line a dump is wrong", function()
+      add_three()
+      local text = answer "dump"
+      local code, stdout, stderr = run_with(text:gsub('"version":1', '"version":"x"', 1), "load", "--tenant", "a")
+      assert.same({ 1, "" }, { code, stdout })
+      assert.matches("^hoststore: line 2: ", stderr)
+      code, stdout, stderr = run_with(text:gsub("[^\n]+\n$", ""), "load", "--tenant", "a", "--json")
+      assert.same({ 1, "" }, { code, stdout })
+      assert.equal(4, json.decode(stderr).error.line)
+      assert.equal("0\n", answer("list", "--count", "--tenant", "a"))
+    end)
+  end)
+
   describe("upkeep", function()
     it("verifies, counts, checks and backs up", function()
       add_three()
@@ -811,7 +878,7 @@ describe("the command line", function()
       "snapshot", "snapshot create", "snapshot list", "snapshot show", "snapshot rm", "restore", "retention",
       "publish", "stream", "stream append", "stream read", "stream version", "stream list", "stream verify",
       "feed", "feed list", "feed read", "feed ack", "feed rm", "follow",
-      "verify", "stats", "backup", "check", "version",
+      "verify", "stats", "backup", "check", "version", "copy", "dump", "load",
     }
     local overview = answer "--help"
     for _, command in ipairs(commands) do

@@ -220,6 +220,27 @@ are followed. Disabled and expired hosts are left out.]], [[
   command:argument("file", "The file to write.")
 end
 
+local function copy_commands(parser)
+  local command = add(parser, "copy", "Copy the whole log into an empty tenant of another database.", [[
+Ids, versions, positions, times, snapshots and saved states stay as they are.
+The copy is read back and verified before it is committed.]], [[
+   hoststore copy /etc/hoststore/hoststore.db postgres://db.lan/hosts
+   hoststore copy --tenant site1 postgres://db.lan/hosts site1.db --to-tenant default]])
+  command:argument("from", "The database to copy: a path or a URL."):target "source":convert(values.name)
+  command:argument("to", "The database to copy to; it is made when it is missing."):convert(values.name)
+  command:option("--to-tenant", "The tenant to copy to (default: that of --tenant).")
+    :argname "<name>":convert(values.name)
+
+  command = add(parser, "dump", "Write the whole log as text, one record a line.", nil, [[
+   hoststore dump | gzip >hoststore.ndjson.gz]])
+  command:argument("file", "The file to write (default, and -: standard output)."):args "?":default "-"
+
+  command = add(parser, "load", "Read a dump into an empty tenant.",
+    "All of it or nothing: it is read back and verified before it is committed.", [[
+   gunzip <hoststore.ndjson.gz | hoststore --db new.db load]])
+  command:argument("file", "The dump (default, and -: standard input)."):args "?":default "-"
+end
+
 local function snapshot_commands(parser)
   local snapshot = add(parser, "snapshot", "Keep rendered hosts files to compare with and return to.")
   snapshot:command_target "subcommand"
@@ -392,6 +413,7 @@ function arguments.parse(words)
   host_commands(parser)
   history_commands(parser)
   file_commands(parser)
+  copy_commands(parser)
   snapshot_commands(parser)
   stream_commands(parser)
   feed_commands(parser)
