@@ -66,7 +66,7 @@ LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 TEST_VERSIONS = 5.4 5.1 jit
 SPECS = spec
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = check host_decode
+FUZZ_TARGETS = check host_decode dump_line
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
 	bench bench-sqlite bench-postgres fuzz fuzz-targets \
