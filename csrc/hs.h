@@ -606,7 +606,7 @@ enum hs_code hs_restore(struct hs_store *store, struct hs_arena *arena, int64_t 
 
 /* What a tenant consists of, in the order it is read and loaded. The hosts are not among them: they
  * follow from the events. A kind is an entry in record.c, one in load.c and a statement. */
-enum hs_kind { HS_KIND_EVENT, HS_KIND_SNAPSHOT, HS_KIND_STATE, HS_KINDS };
+enum hs_kind { HS_KIND_EVENT, HS_KIND_SNAPSHOT, HS_KIND_STATE, HS_KIND_FEED, HS_KINDS };
 
 enum { HS_RECORD_COLUMNS = 11, HS_KEY_SIZE = 256 };
 

@@ -227,11 +227,33 @@ static enum hs_code put_state(struct hs_store *store, struct hs_load *load, cons
 	return rc ? rc : insert(store, HS_SQL_STATE_SAVE, record, err);
 }
 
+static enum hs_code put_feed(struct hs_store *store, struct hs_load *load, const struct hs_record *record,
+			     struct hs_error *err)
+{
+	const struct hs_value *v = record->values;
+	enum hs_code rc = hs_check_label("name", v[0].s, err);
+
+	if (rc == HS_OK && (v[1].i < 0 || v[1].i > load->sum.counts[HS_KIND_EVENT]))
+		rc = hs_fail(err, HS_INVALID, "position", "the log has no position %lld", (long long)v[1].i);
+	if (rc == HS_OK && v[2].i < 1)
+		rc = hs_fail(err, HS_INVALID, "epoch", "there is no epoch %lld", (long long)v[2].i);
+	if (rc == HS_OK && v[3].type == HS_TEXT)
+		rc = check_id(v[3].s, err);
+	if (rc == HS_OK)
+		rc = check_time("updated_at", v[4].i, err);
+	if (rc == HS_OK)
+		rc = insert(store, HS_SQL_FEED_LOAD, record, err);
+	if (rc == HS_DUPLICATE)
+		return hs_fail(err, HS_INVALID, NULL, "an earlier feed has its name");
+	return rc;
+}
+
 static enum hs_code (*const put[HS_KINDS])(struct hs_store *store, struct hs_load *load,
 					   const struct hs_record *record, struct hs_error *err) = {
 	[HS_KIND_EVENT] = put_event,
 	[HS_KIND_SNAPSHOT] = put_snapshot,
 	[HS_KIND_STATE] = put_state,
+	[HS_KIND_FEED] = put_feed,
 };
 
 /* Says which record it was that was refused, unless an earlier one proves to be. Failures of the

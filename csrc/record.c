@@ -31,6 +31,9 @@ static const struct {
 		{"position", NUMBER}, {"created_at", NUMBER}, {"entry_count", NUMBER}, {"content", TEXT}}},
 	[HS_KIND_STATE] = {"state", "states", HS_SQL_STATE_PAGE, {
 		{"stream", TEXT}, {"version", NUMBER}, {"state", TEXT}, {"saved_at", NUMBER}}},
+	[HS_KIND_FEED] = {"feed", "feeds", HS_SQL_FEED_PAGE, {
+		{"name", TEXT}, {"position", NUMBER}, {"epoch", NUMBER}, {"reader", TEXT_OR_UNSET},
+		{"updated_at", NUMBER}}},
 };
 
 const char *hs_kind_name(enum hs_kind kind)

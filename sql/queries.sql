@@ -340,6 +340,14 @@ WHERE tenant = $1 AND stream > $2
 ORDER BY stream
 LIMIT $3;
 
+-- name: feed_page           $1 tenant  $2 behind this name  $3 limit
+-- Deleted ones too, for their epochs.
+SELECT name, position, epoch, reader, updated_at
+FROM feeds
+WHERE tenant = $1 AND name > $2
+ORDER BY name
+LIMIT $3;
+
 -- name: event_load
 -- $1 tenant  $2 position  $3 stream  $4 version  $5 id  $6 type  $7 data  $8 metadata  $9 actor
 -- $10 reason  $11 occurred_at  $12 recorded_at  $13 partition
@@ -352,6 +360,10 @@ RETURNING position;
 -- $1 tenant  $2 number  $3 id  $4 name  $5 trigger  $6 position  $7 created_at  $8 entry_count  $9 content
 INSERT INTO snapshots (tenant, number, id, name, "trigger", position, created_at, entry_count, content)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: feed_load           $1 tenant  $2 name  $3 position  $4 epoch  $5 reader  $6 updated_at
+INSERT INTO feeds (tenant, name, position, epoch, reader, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: version_step        $1 tenant
 -- The first event whose version does not follow from the one before it in its stream.

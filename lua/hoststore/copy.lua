@@ -1,7 +1,7 @@
 --- All of a tenant at once, as it is: store:copy_to, dump, load.
 --
--- Events keep their ids, versions, positions and times, and every byte of their data; snapshots and
--- saved states come along. What was written is read back and proved before it is committed.
+-- Events keep their ids, versions, positions and times, and every byte of their data; snapshots,
+-- saved states and feeds come along. What was written is read back and proved before it is committed.
 
 local core = require "hoststore.core"
 local export = require "hoststore.export"
@@ -19,6 +19,7 @@ local LINES, BYTES = 500, 256 * 1024
 ---@field events integer
 ---@field snapshots integer
 ---@field states integer
+---@field feeds integer
 ---@field digest string  FNV-1a 64 over every value, in hexadecimal: equal ones tell equal logs
 
 ---@class hoststore.CopyOptions

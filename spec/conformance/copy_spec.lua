@@ -45,6 +45,11 @@ local function fill(store)
   assert(store:stream("s"):save_snapshot(1, { folded = "\254" }))
   assert(store:stream("odd-1"):save_snapshot(2, "\240\157\132\158"))
   assert(store:stream("nothing-yet"):save_snapshot(0, {}))
+  for name, position in pairs { mail = 2, ["aud\195\174t \226\128\168"] = 5, gone = 1 } do
+    assert(store:feed(name):ack(position))
+  end
+  assert(store:feed("mail"):read(1))
+  assert(store:delete_feed "gone")
   assert(gw:delete("gone"))
   local snapshot = assert(store:snapshot {})
   assert(store:delete_snapshot(snapshot.id))
@@ -69,7 +74,7 @@ end
 local function state(store)
   local answers = { raw = assert(core.events(store, {})), list = plain(assert(store:list())), histories = {}, at = {},
     snapshots = {}, saved = {}, health = assert(store:stream_health()), streams = assert(store:streams()),
-    partitions = assert(store:partition_stats()) }
+    partitions = assert(store:partition_stats()), feeds = assert(store:feeds()) }
   for i, snapshot in ipairs(assert(store:snapshots())) do
     answers.snapshots[i] = assert(store:get_snapshot(snapshot.id))
   end
@@ -113,6 +118,7 @@ local function check_empty_and_usable(store)
   assert.equal(0, store:count())
   assert.same({}, store:snapshots())
   assert.same({}, store:stream_health())
+  assert.same({}, store:feeds())
   assert.is_true(store:verify().ok)
   assert.equal(1, assert(store:add { ip = "10.0.0.1", hostname = "a" }).position)
 end
@@ -134,7 +140,7 @@ for _, source in ipairs(backends) do
         local wanted = state(from)
         local result = assert(from:copy_to(to))
         assert.same(wanted, state(to))
-        assert.same({ #wanted.raw, 2, 3 }, { result.events, result.snapshots, result.states })
+        assert.same({ #wanted.raw, 2, 3, 3 }, { result.events, result.snapshots, result.states, result.feeds })
         assert.matches("^%x+$", result.digest)
         assert.same({ wanted, true }, { state(from), to:verify().ok })
         local text, sum = dump(from)
@@ -156,6 +162,11 @@ for _, source in ipairs(backends) do
         assert(to:undo(from:history(gw.id)[2].position))
         assert.same({ "gw", "10.0.0.1" }, { to:get(gw.id).hostname, to:lookup("gw")[1].ip })
         assert.equal("new", to:list({ tags = { "t" } })[1].hostname)
+        assert.equal(3, assert(to:feed("mail"):read(1))[1].position)
+        assert.equal(3, to:feeds()[2].epoch)
+        local again = to:feed "gone"
+        assert.equal(1, assert(again:read(1))[1].position)
+        assert.equal(2, again.epoch)
         expect.failure("id_reuse", to:stream("s"):append { type = "X", id = from:events()[1].id })
       end)
 
@@ -222,7 +233,8 @@ for _, backend in ipairs(backends) do
       fill_many(store, 1200)
       local text, sum = dump(store)
       assert.matches('^{"hoststore_dump":1,"tenant":"default","position":%d+}\n{"kind":"event","position":1,', text)
-      assert.matches('\n{"kind":"end","events":%d+,"snapshots":2,"states":3,"digest":"' .. sum.digest .. '"}\n$', text)
+      assert.matches('\n{"kind":"end","events":%d+,"snapshots":2,' ..
+        '"states":3,"feeds":3,"digest":"' .. sum.digest .. '"}\n$', text)
       local other, told = backend.open(), {}
       assert.same(sum, assert(other:load({ text = text }, { progress = function(n) told[#told + 1] = n end })))
       assert.same({ 500, 1000, select(2, text:gsub("\n", "")) }, told)
@@ -438,6 +450,25 @@ for _, backend in ipairs(backends) do
         refused("invalid", 8, "number", with(8, '"number":1', '"number":0'))
         refused("invalid", 9, "no version 4", with(9, '"version":1', '"version":4'))
         refused("invalid", 9, "'state' is not JSON", with(9, '"state":".-",', '"state":"x",'))
+      end)
+
+      it("are refused with a feed no log has", function()
+        assert(store:feed("mail"):ack(6))
+        text = dump(store)
+        table.insert(lines, 10, text:match '\n({"kind":"feed".-)\n')
+        lines[11] = text:match '({"kind":"end".-)\n'
+        refused("invalid", 10, "no position 7", with(10, '"position":6', '"position":7'))
+        refused("invalid", 10, "no epoch 0", with(10, '"epoch":1', '"epoch":0'))
+        refused("invalid", 10, "ULID", with(10, '"reader":"%w+"', '"reader":"me"'))
+        refused("invalid", 10, "years", with(10, '"updated_at":%d+', '"updated_at":999999999999999999'))
+        refused("invalid", 10, "name", with(10, '"name":"mail"', '"name":""'))
+        refused("invalid", 11, "an earlier feed", with(10, "$", "\n" .. lines[10]))
+      end)
+
+      it("loads what was dumped before there were feeds", function()
+        local other = backend.open()
+        assert(other:load { text = (text:gsub(',"feeds":0', "")) })
+        assert.equal(text, (dump(other)))
       end)
 
       it("are refused with a host no log has", function()

@@ -222,7 +222,8 @@ end
 
 local function copy_commands(parser)
   local command = add(parser, "copy", "Copy the whole log into an empty tenant of another database.", [[
-Ids, versions, positions, times, snapshots and saved states stay as they are.
+Ids, versions, positions, times, snapshots, saved states and feeds stay as they
+are.
 The copy is read back and verified before it is committed.]], [[
    hoststore copy /etc/hoststore/hoststore.db postgres://db.lan/hosts
    hoststore copy --tenant site1 postgres://db.lan/hosts site1.db --to-tenant default]])

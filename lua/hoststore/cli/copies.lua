@@ -4,7 +4,7 @@ local present = require "hoststore.cli.present"
 
 local copies = {}
 
-local COUNTED = { "events", "snapshots", "states" }
+local COUNTED = { "events", "snapshots", "states", "feeds" }
 
 local function progress(out)
   return function(records)
