@@ -1,6 +1,7 @@
 #!/bin/sh
 # From a hosts file to a published one: what hoststore does, in a minute. `make run` runs it on the
 # modules it has just built; with hoststore installed it runs as it is.
+#   run.sh [DATABASE]     a URL or a path, of a database that is empty; a file that is gone at the end
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ fi
 
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
-export HOSTSTORE_DB="$directory/hosts.db" HOSTSTORE_ACTOR="${USER:-admin}"
+export HOSTSTORE_DB="${1:-$directory/hosts.db}" HOSTSTORE_ACTOR="${USER:-admin}"
 
 say() { printf '\n# %s\n' "$*"; }
 show() {
