@@ -177,13 +177,18 @@ end
 -- What a driver needs, for who lacks it.
 local libraries = { sqlite = "SQLite (Debian: libsqlite3-0)", postgres = "libpq (Debian: libpq5)" }
 
+-- Why require failed, as one line, without all the places where a module is not.
+local function reason_of(message)
+  return (tostring(message):gsub("^(module .- not found):.*", "%1"):gsub("%s+", " "))
+end
+
 local function load_driver(name)
   local found, driver = pcall(require, "hoststore." .. name)
   if found then return driver end
   return nil, core.error({
     code = "unsupported",
     message = ("%s cannot be used: install %s and hoststore's driver for it, the module hoststore.%s: %s"):format(
-      titles[name], libraries[name], name, tostring(driver):match("^[^\n]*")),
+      titles[name], libraries[name], name, reason_of(driver)),
   })
 end
 
