@@ -293,6 +293,7 @@ struct writer {
 	const char *event_id;			/* of the first event, or NULL */
 	const struct hs_guard *guard;		/* or NULL: nothing can stand against it */
 	struct hs_host *written;		/* gets version, position and time of what was written, or NULL */
+	bool newborn;				/* the host has just got its id, so its stream is empty */
 	int64_t version;			/* before the next event, where there is no guard */
 	char *newest;				/* the id of the event sent last, or NULL */
 };
@@ -376,7 +377,7 @@ static enum hs_code send_events(struct writer *w, const struct hs_host *before,
 	w->stream = stream;
 	if (before)
 		w->version = before->version;
-	else if (!w->guard)	/* a host that comes back goes on with its old stream */
+	else if (!w->guard && !w->newborn)	/* a host that comes back goes on with its old stream */
 		rc = hs_stream_version(w->store, stream, &w->version, err);
 	if (rc)
 		return rc;
@@ -416,13 +417,13 @@ enum hs_code hs_host_write(struct hs_store *store, struct hs_arena *arena,
 			   const struct hs_host *before, struct hs_host *after,
 			   const struct hs_cause *by, struct hs_error *err)
 {
-	const char *newest;
-	enum hs_code rc = after && !after->id ? create_host(store, arena, after, err) : HS_OK;
+	struct writer w = {.store = store, .arena = arena, .by = by, .newborn = after && !after->id};
+	enum hs_code rc = w.newborn ? create_host(store, arena, after, err) : HS_OK;
 
 	if (rc == HS_OK)
-		rc = hs_host_log(store, arena, before, after, by, &newest, err);
+		rc = send_events(&w, before, after, err);
 	/* No event: nothing has changed. */
-	return rc || !newest ? rc : hs_model_put(store, arena, before, after, newest, err);
+	return rc || !w.newest ? rc : hs_model_put(store, arena, before, after, w.newest, err);
 }
 
 enum hs_code hs_begin_change(struct hs_store *store, const struct hs_cause *by, struct hs_error *err)

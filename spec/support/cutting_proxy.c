@@ -1,14 +1,18 @@
-/* cutting_proxy.c -- stands between a client and a PostgreSQL server, and cuts the line at a COMMIT.
+/* cutting_proxy.c -- stands between a client and a PostgreSQL server, counts what goes to and fro, and
+ * cuts the line at a COMMIT.
  *
- *   cutting_proxy LISTEN SERVER ORDER
+ *   cutting_proxy LISTEN SERVER ORDER COUNT
  *
  * LISTEN and SERVER are paths of sockets; there is no TLS on those. It prints "ready" when clients can
  * connect, and ends when nobody reads its output any more. ORDER is a file that says what to cut:
  *   request N   the N-th COMMIT from now on does not reach the server, and nothing that the client
  *               sent together with it does
  *   reply N     that COMMIT reaches the server, but the server's answer does not reach the client
- * The file is gone once that COMMIT came by. Transactions that only read are not counted. */
+ * The file is gone once that COMMIT came by. Transactions that only read are not counted.
+ * COUNT is a file that gets an 'r' for each round trip, which is a Sync or a Query that the server has
+ * answered, and a 'c' for each client that has logged in: before the client hears of it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,6 +48,7 @@ struct batch {
 
 static const char *server_path, *order_path;
 static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
+static int counts;		/* the file */
 
 static void *must(void *memory)
 {
@@ -265,15 +270,26 @@ static void forward_requests(struct session *session)
 	free(batch.bytes);
 }
 
+/* The server is ready for what comes next: the first time, for anything at all. */
+static void count_answer(bool *logged_in)
+{
+	if (write(counts, *logged_in ? "r" : "c", 1) != 1)
+		abort();
+	*logged_in = true;
+}
+
 static void *forward_replies(void *argument)
 {
 	struct session *session = argument;
 	struct batch reply = {0};
 	size_t message;
+	bool logged_in = false;
 
 	while (read_message(session->server, 1, &reply, &message)) {
 		bool cut = session->reply_is_due && *reply.bytes == 'C' && strcmp(reply.bytes + 5, "COMMIT") == 0;
 
+		if (*reply.bytes == 'Z')
+			count_answer(&logged_in);
 		if (cut || !write_all(session->client, reply.bytes, reply.size))
 			break;
 		reply.size = 0;
@@ -331,12 +347,17 @@ int main(int count, char **words)
 	/* A reader that goes away is an error of the pipe, asked for or not. */
 	struct pollfd fds[2] = {{.events = POLLIN}, {.fd = STDOUT_FILENO}};
 
-	if (count != 4) {
-		fputs("cutting_proxy LISTEN SERVER ORDER\n", stderr);
+	if (count != 5) {
+		fputs("cutting_proxy LISTEN SERVER ORDER COUNT\n", stderr);
 		return 2;
 	}
 	server_path = words[2];
 	order_path = words[3];
+	counts = open(words[4], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (counts < 0) {
+		perror(words[4]);
+		return 1;
+	}
 	fds[0].fd = listen_at(words[1]);
 	puts("ready");
 	fflush(stdout);

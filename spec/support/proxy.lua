@@ -1,10 +1,12 @@
---- A way to the PostgreSQL of the specs that is cut at a COMMIT, by spec/support/cutting_proxy.c.
+--- A way to the PostgreSQL of the specs that counts what goes over it and is cut at a COMMIT, by
+--- spec/support/cutting_proxy.c.
 ---
 ---   local line = proxy.start(backend.url)
 ---   local store = hoststore.open(line.url)
 ---   line:cut "reply"                 -- or "request"; and which COMMIT from now on, if not the next
 ---   store:add { … }                  -- unknown_outcome
 ---   assert.is_true(line:was_cut())
+---   local trips = line:round_trips() -- so far
 ---   after: line:stop()
 local system = require "spec.support.system"
 
@@ -17,10 +19,11 @@ function proxy.start(url)
   local line = setmetatable({ directory = system.directory() }, Line)
   local server = url:match "[?&]host=([^&]+)"
   line.order = line.directory .. "/order"
+  line.counts = line.directory .. "/counts"
   line.url = url:gsub("([?&]host=)[^&]+", function(option) return option .. line.directory end)
   line.output = system.popen(table.concat({ "exec", system.quote(os.getenv "BUILD" .. "/cutting_proxy"),
     system.quote(line.directory .. "/.s.PGSQL.5432"), system.quote(server .. "/.s.PGSQL.5432"),
-    system.quote(line.order) }, " "))
+    system.quote(line.order), system.quote(line.counts) }, " "))
   assert(line.output:read "*l" == "ready")
   return line
 end
@@ -38,6 +41,20 @@ function Line:was_cut()
     file:close()
   end
   return not file
+end
+
+local function count(line, letter)
+  return select(2, system.read(line.counts):gsub(letter, ""))
+end
+
+--- How often somebody has waited for the server to answer, but for logging in.
+function Line:round_trips()
+  return count(self, "r")
+end
+
+--- How many clients have logged in.
+function Line:connections()
+  return count(self, "c")
 end
 
 --- Ends it and all connections over it.
