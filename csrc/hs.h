@@ -7,6 +7,7 @@
  *   history   who changed what, undo, diff  feed     durable cursors over the log
  *   verify    proof that log and read model agree
  *   import    what one entry means          snapshot rendered files, restore
+ *   match     Lua's patterns, with a limit
  *   record    all a tenant has, row by row  dump     records as lines of text
  *   load      records into an empty tenant
  *
@@ -601,6 +602,29 @@ struct hs_restored {
 enum hs_code hs_restore(struct hs_store *store, struct hs_arena *arena, int64_t position,
 			bool dry_run, const struct hs_cause *by,
 			struct hs_restored *restored, struct hs_error *err);
+
+/* -- match: Lua's patterns, with a limit of steps -------------------------------------------------- */
+
+enum { HS_CAPTURES = 32, HS_CAPTURE_OPEN = -1, HS_CAPTURE_POSITION = -2 };
+
+struct hs_capture {
+	const char *s;
+	ptrdiff_t n;			/* length, or HS_CAPTURE_POSITION */
+};
+
+struct hs_match {
+	const char *text, *end;		/* what is searched */
+	int64_t steps;			/* how many are left; -1 when they were used up */
+	const char *error;		/* what is wrong with the pattern, or NULL */
+	const char *from, *to;		/* what was found, and its captures */
+	int level;
+	struct hs_capture captures[HS_CAPTURES];
+	const char *pattern_end;
+	int depth;
+};
+
+/* Finds PATTERN at or behind START in m->text. Whoever gets false looks at m->error and m->steps. */
+bool hs_match_find(struct hs_match *m, const char *pattern, size_t length, const char *start);
 
 /* -- record: all a tenant has, row by row ------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 
 #include "lua_value.h"
 
+int luaopen_hoststore_sandbox(lua_State *L);
 int luaopen_hoststore_sys(lua_State *L);
 int luaopen_hoststore_copy(lua_State *L);
 HS_EXPORT int luaopen_hoststore_core(lua_State *L);
@@ -1555,6 +1556,8 @@ int luaopen_hoststore_core(lua_State *L)
 	lua_setfield(L, -2, "null");
 	luaopen_hoststore_sys(L);
 	lua_setfield(L, -2, "sys");
+	luaopen_hoststore_sandbox(L);
+	lua_setfield(L, -2, "sandbox");
 	luaopen_hoststore_copy(L);
 	lua_setfield(L, -2, "copy");
 	return 1;
