@@ -584,8 +584,9 @@ enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 {
 	struct hs_host_input whole = *input;
 	struct hs_events known = {.arena = arena};
+	const struct hs_cause *by = &how->by;
 	struct command command;
-	enum hs_code rc = hs_check_cause(&how->by, err);
+	enum hs_code rc = hs_check_cause(by, err);
 
 	/* Both are needed: missing ones are reported like wrong ones. */
 	whole.given |= 1u << HS_IP | 1u << HS_HOSTNAME;
@@ -596,7 +597,9 @@ enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 		rc = hs_fail(err, HS_INVALID, "event_id", "'%s' is not a ULID (26 digits and upper-case "
 			     "letters)", hs_quote(how->event_id).s);
 	if (rc == HS_OK)
-		rc = prepare(&command, store, arena, &how->by, err);
+		rc = hs_policy_change(store, arena, NULL, host, &by, err);
+	if (rc == HS_OK)
+		rc = prepare(&command, store, arena, by, err);
 	if (rc == HS_OK)
 		rc = hs_begin(store, true, err);
 	if (rc)
@@ -664,6 +667,8 @@ static enum hs_code change_host(struct command *command, struct change *change, 
 	*change->host = *before;
 	if (change->changes) {
 		rc = hs_host_check(command->arena, change->changes, command->store->lenient, change->host, err);
+		if (rc == HS_OK && !hs_fields_equal(before, change->host))
+			rc = hs_policy_change(command->store, command->arena, before, change->host, &command->by, err);
 		/* Wrong for the host as the caller has it: is it, for the host as it is? */
 		if (rc && change->known)
 			return HS_STOP;

@@ -7,7 +7,7 @@
  *   history   who changed what, undo, diff  feed     durable cursors over the log
  *   verify    proof that log and read model agree
  *   import    what one entry means          snapshot rendered files, restore
- *   match     Lua's patterns, with a limit
+ *   policy    rules asked before a write    match    Lua's patterns, with a limit
  *   record    all a tenant has, row by row  dump     records as lines of text
  *   load      records into an empty tenant
  *
@@ -179,6 +179,16 @@ struct hs_cause {
 
 enum hs_code hs_check_cause(const struct hs_cause *by, struct hs_error *err);
 
+/* Asked before HOST, which was BEFORE (NULL: not there), is written; may change its fields, to values that
+ * were checked like any input. What it did becomes *EFFECTS, JSON objects joined by commas, or stays
+ * NULL. A refusal is HS_POLICY; HS_STOP says that the policy failed and the change is to be written as it
+ * was given. It must not use the store. */
+enum hs_policy_stage { HS_POLICY_NORMALISE, HS_POLICY_RULES };
+struct hs_host;
+typedef enum hs_code hs_policy_fn(void *context, struct hs_arena *arena, enum hs_policy_stage stage,
+				  const struct hs_host *before, struct hs_host *host,
+				  const char **effects, struct hs_error *err);
+
 struct hs_store {
 	const struct hs_driver *driver;
 	struct hs_db *db;
@@ -190,6 +200,8 @@ struct hs_store {
 	enum hs_code broken;		/* why the database ended the transaction under us */
 	int64_t now;			/* the time of the call being served */
 	struct hs_ids *ids;
+	hs_policy_fn *policy;		/* or NULL */
+	void *policy_context;
 	struct hs_arena arena;		/* the store's own strings */
 };
 
@@ -559,6 +571,7 @@ struct hs_import {
 	const char *origin;		/* NULL: an admin's, who may touch any host */
 	unsigned fields;		/* what the source can carry, as hs_host_input.given */
 	struct hs_cause by;
+	const char *effects;		/* what the policy did to the entry decided last, or NULL */
 	int64_t start;			/* position of the log when the import began */
 	uint8_t *seen;			/* a bit for each position up to start */
 };
@@ -602,6 +615,20 @@ struct hs_restored {
 enum hs_code hs_restore(struct hs_store *store, struct hs_arena *arena, int64_t position,
 			bool dry_run, const struct hs_cause *by,
 			struct hs_restored *restored, struct hs_error *err);
+
+/* -- policy: rules asked before a write ------------------------------------------------------------ */
+
+/* Asks the store's policy, if it has one; what it did is added to *EFFECTS. After HS_STOP these are all,
+ * and the caller goes back to the host as it was given. */
+enum hs_code hs_policy_ask(struct hs_store *store, struct hs_arena *arena, enum hs_policy_stage stage,
+			   const struct hs_host *before, struct hs_host *host, const char **effects,
+			   struct hs_error *err);
+/* Makes *BY the same cause with EFFECTS, unless NULL, in its metadata. */
+enum hs_code hs_policy_note(struct hs_arena *arena, const char *effects, const struct hs_cause **by,
+			    struct hs_error *err);
+/* All stages, for a change that is known whole. */
+enum hs_code hs_policy_change(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
+			      struct hs_host *after, const struct hs_cause **by, struct hs_error *err);
 
 /* -- match: Lua's patterns, with a limit of steps -------------------------------------------------- */
 

@@ -130,9 +130,17 @@ static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *are
 	return rc;
 }
 
-enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
-			      struct hs_import *import, const struct hs_host_input *entry,
-			      enum hs_action *action, struct hs_change *change, struct hs_error *err)
+static enum hs_code ask_policy(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+			       bool ask, enum hs_policy_stage stage, const struct hs_change *change,
+			       struct hs_error *err)
+{
+	return ask ? hs_policy_ask(store, arena, stage, change->before, change->after, &import->effects, err) : HS_OK;
+}
+
+/* HS_STOP when the policy was to be asked and failed. */
+static enum hs_code decide(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+			   const struct hs_host_input *entry, bool ask, enum hs_action *action,
+			   struct hs_change *change, struct hs_error *err)
 {
 	struct hs_host_input whole = *entry;
 	struct hs_host *hosts = hs_alloc(arena, 2 * sizeof *hosts);
@@ -150,12 +158,35 @@ enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
 		return rc;
 	if (import->origin)
 		change->after->origin = import->origin;
+	/* Which host is meant is a matter of the names as they will be. */
+	rc = ask_policy(store, arena, import, ask, HS_POLICY_NORMALISE, change, err);
+	if (rc)
+		return rc;
 	rc = hs_host_find(store, arena, (struct hs_moment){.now = true}, change->after->ip,
 			  change->after->hostname, &hosts[0], &found, err);
-	if (rc || !found)
+	if (rc == HS_OK && found) {
+		change->before = &hosts[0];
+		rc = decide_existing(store, arena, import, entry, action, change, err);
+	}
+	if (rc || (*action != HS_CREATE && *action != HS_UPDATE))
 		return rc;
-	change->before = &hosts[0];
-	return decide_existing(store, arena, import, entry, action, change, err);
+	rc = ask_policy(store, arena, import, ask, HS_POLICY_RULES, change, err);
+	if (rc == HS_OK && found && hs_fields_equal(change->before, change->after))
+		*action = HS_UNCHANGED;
+	return rc;
+}
+
+enum hs_code hs_import_decide(struct hs_store *store, struct hs_arena *arena,
+			      struct hs_import *import, const struct hs_host_input *entry,
+			      enum hs_action *action, struct hs_change *change, struct hs_error *err)
+{
+	enum hs_code rc;
+
+	import->effects = NULL;
+	rc = decide(store, arena, import, entry, true, action, change, err);
+	if (rc == HS_STOP)
+		rc = decide(store, arena, import, entry, false, action, change, err);
+	return rc;
 }
 
 enum hs_code hs_import_spare(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,

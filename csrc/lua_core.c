@@ -53,6 +53,7 @@ struct hs_store *check_store(lua_State *L, int arg)
 
 	if (!store->is_open)
 		luaL_error(L, "the store is closed");
+	store->L = L;
 	return &store->store;
 }
 
@@ -61,6 +62,7 @@ static struct hs_store *check_store_and_clock(lua_State *L, int arg)
 {
 	/* The clock first: it is a script's, and may close the store. */
 	read_clock(L, arg, &to_store(L, arg)->store);
+	to_store(L, arg)->is_asked = false;
 	return check_store(L, arg);
 }
 
@@ -72,6 +74,8 @@ static int store_close(lua_State *L)
 		store->is_open = false;
 		hs_store_close(&store->store);
 	}
+	luaL_unref(L, LUA_REGISTRYINDEX, store->policy);
+	store->policy = LUA_NOREF;
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -102,6 +106,7 @@ static struct lua_store *push_store(lua_State *L, int options)
 	int self = lua_gettop(L);
 
 	memset(store, 0, sizeof *store);
+	store->policy = LUA_NOREF;
 	luaL_getmetatable(L, STORE_TYPE);
 	lua_setmetatable(L, self);
 	lua_newtable(L);
@@ -137,6 +142,116 @@ static void **get_shared(lua_State *L, const char *driver)
 	return shared;
 }
 
+/* -- policy ------------------------------------------------------------------------------------------------ */
+
+/* A question of the core, for policy(first, stage, before, host) -> true, changes, effects; or false and
+ * {message=, field=}, a refusal; or nil, nil, effects: what was given is to be written. FIRST is whether
+ * nothing was asked yet in this call of the store. */
+struct question {
+	struct lua_store *store;
+	struct hs_arena *arena;
+	enum hs_policy_stage stage;
+	const struct hs_host *before;
+	struct hs_host *host;
+	const char **effects;
+	enum hs_code rc;
+	struct hs_error *err;
+};
+
+/* The texts of HOST that still lie in the table they were read from. */
+static bool keep_texts(struct hs_arena *arena, struct hs_host *host)
+{
+	const char **texts[] = {&host->comment, &host->origin};
+
+	for (int i = 0; i < 2; i++) {
+		if (*texts[i])
+			*texts[i] = hs_copy(arena, *texts[i], strlen(*texts[i]));
+		if (!*texts[i] && i > 0)
+			return false;
+	}
+	return true;
+}
+
+/* What the rules give is checked like what a user gives; their mistakes are refusals of the policy. */
+static enum hs_code take_changes(lua_State *L, int arg, const struct question *question)
+{
+	struct hs_host_input changes;
+	struct hs_error *err = question->err;
+	bool had_comment;
+	enum hs_code rc = check_host_input(L, arg, question->arena, &changes, err);
+
+	if (rc == HS_OK)
+		rc = hs_host_check(question->arena, &changes, question->store->store.lenient, question->host, err);
+	if (rc) {
+		err->code = rc == HS_INVALID ? HS_POLICY : rc;
+		return err->code;
+	}
+	had_comment = question->host->comment != NULL;
+	if (!keep_texts(question->arena, question->host) || had_comment != (question->host->comment != NULL))
+		return hs_no_memory(err);
+	return HS_OK;
+}
+
+static enum hs_code take_answer(lua_State *L, const struct question *question)
+{
+	const char *effects;
+
+	if (lua_isboolean(L, 2) && !lua_toboolean(L, 2)) {
+		const char *field = field_text(L, 3, "field");
+
+		return hs_fail(question->err, HS_POLICY, field, "%s", field_text(L, 3, "message"));
+	}
+	effects = check_text_or_nil(L, 4, "effects");
+	if (effects) {
+		*question->effects = hs_copy(question->arena, effects, strlen(effects));
+		if (!*question->effects)
+			return hs_no_memory(question->err);
+	}
+	if (lua_isnil(L, 2))
+		return HS_STOP;
+	return lua_isnil(L, 3) ? HS_OK : take_changes(L, 3, question);
+}
+
+/* Runs protected: nothing may be raised through the core. */
+static int answer_question(lua_State *L)
+{
+	struct question *question = lua_touserdata(L, 1);
+	static const char *const stages[] = {"normalise", "rules"};
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, question->store->policy);
+	lua_pushboolean(L, !question->store->is_asked);
+	question->store->is_asked = true;
+	lua_pushstring(L, stages[question->stage]);
+	if (question->before)
+		push_plain_host(L, question->before);
+	else
+		lua_pushnil(L);
+	push_plain_host(L, question->host);
+	lua_call(L, 4, 3);
+	question->rc = take_answer(L, question);
+	return 0;
+}
+
+static enum hs_code ask_policy(void *context, struct hs_arena *arena, enum hs_policy_stage stage,
+			       const struct hs_host *before, struct hs_host *host, const char **effects,
+			       struct hs_error *err)
+{
+	struct lua_store *store = context;
+	struct question question = {store, arena, stage, before, host, effects, HS_OK, err};
+	lua_State *L = store->L;
+	int status = call_protected(L, answer_question, &question);
+
+	if (status == 0)
+		return question.rc;
+	if (status == LUA_ERRMEM)
+		hs_no_memory(err);
+	else
+		hs_fail(err, HS_POLICY, NULL, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) :
+			"the policy failed");
+	lua_pop(L, 1);
+	return err->code;
+}
+
 /* open(driver, options) */
 static int core_open(lua_State *L)
 {
@@ -170,6 +285,14 @@ static int core_open(lua_State *L)
 		return push_failure(L, 0, &err);
 	}
 	store->is_open = true;
+	lua_getfield(L, 2, "policy");
+	if (lua_isfunction(L, -1)) {
+		store->policy = luaL_ref(L, LUA_REGISTRYINDEX);
+		store->store.policy = ask_policy;
+		store->store.policy_context = store;
+	} else {
+		lua_pop(L, 1);
+	}
 	return 1;
 }
 
@@ -1160,7 +1283,7 @@ static int core_import_begin(lua_State *L)
 	return 1;
 }
 
-/* import_decide(store, import, entry) -> action, after, before: what the entry means, read only
+/* import_decide(store, import, entry) -> action, after, before, effects: what the entry means, read only
  * import_entry(store, import, entry) -> action: decides, and writes it */
 static int import_one(lua_State *L, bool write)
 {
@@ -1169,6 +1292,7 @@ static int import_one(lua_State *L, bool write)
 	struct hs_store *store = check_store(L, 1);
 	struct lua_import *import = luaL_checkudata(L, 2, IMPORT_TYPE);
 	struct hs_host_input entry;
+	const struct hs_cause *by = &import->import.by;
 	struct hs_change change;
 	enum hs_action action;
 	struct hs_error err;
@@ -1178,8 +1302,11 @@ static int import_one(lua_State *L, bool write)
 	rc = check_host_input(L, 3, &import->scratch, &entry, &err);
 	if (rc == HS_OK)
 		rc = hs_import_decide(store, &import->scratch, &import->import, &entry, &action, &change, &err);
-	if (rc == HS_OK && write && (action == HS_CREATE || action == HS_UPDATE))
-		rc = hs_host_write(store, &import->scratch, change.before, change.after, &import->import.by, &err);
+	if (rc == HS_OK && write && (action == HS_CREATE || action == HS_UPDATE)) {
+		rc = hs_policy_note(&import->scratch, import->import.effects, &by, &err);
+		if (rc == HS_OK)
+			rc = hs_host_write(store, &import->scratch, change.before, change.after, by, &err);
+	}
 	if (rc)
 		return push_failure(L, 1, &err);
 	lua_pushstring(L, names[action]);
@@ -1190,7 +1317,8 @@ static int import_one(lua_State *L, bool write)
 		push_host(L, 1, change.before);
 	else
 		lua_pushnil(L);
-	return 3;
+	push_text(L, import->import.effects);
+	return 4;
 }
 
 static int core_import_entry(lua_State *L) { return import_one(L, true); }
@@ -1414,6 +1542,20 @@ static int core_parse_time(lua_State *L)
 	return 1;
 }
 
+/* ip_within(address, address or CIDR) -> whether it is in it; nil and an error when one of them is none */
+static int core_ip_within(lua_State *L)
+{
+	const char *address = check_text(L, 1, "ip"), *network = check_text(L, 2, "network");
+	struct hs_ip_range range;
+	struct hs_ip ip;
+	struct hs_error err;
+
+	if (hs_check_ip(address, &ip, &err) || hs_check_ip_range(network, &range, &err))
+		return push_failure(L, 0, &err);
+	lua_pushboolean(L, strcmp(ip.key, range.first) >= 0 && strcmp(ip.key, range.last) <= 0);
+	return 1;
+}
+
 static int core_format_time(lua_State *L)
 {
 	struct hs_error err;
@@ -1502,7 +1644,7 @@ static const luaL_Reg functions[] = {
 	{"view_lookup", view_lookup}, {"view_count", view_count},
 	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
-	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
+	{"ip_within", core_ip_within}, {"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},
 };
 

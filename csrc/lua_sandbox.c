@@ -882,17 +882,6 @@ static int box_set(lua_State *L)
 	return 1;
 }
 
-static int call_protected(lua_State *inner, lua_CFunction function, void *data)
-{
-#if LUA_VERSION_NUM >= 502
-	lua_pushcfunction(inner, function);
-	lua_pushlightuserdata(inner, data);
-	return lua_pcall(inner, 1, 0, 0);
-#else
-	return lua_cpcall(inner, function, data);
-#endif
-}
-
 /* Makes run_job lie at the bottom of the stack, where pushing it takes no memory. */
 static int push_run_job(lua_State *inner)
 {

@@ -4,6 +4,7 @@
  * the store out of these. A replacement is a new file beside the old one, named with a leading dot
  * so that whoever watches the directory passes it over; it takes the old one's place in one step,
  * with its mode and owner, or it leaves no trace. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -63,7 +64,7 @@ static int sys_stat(lua_State *L)
 
 	if (stat(path, &st) < 0)
 		return fail(L, path, errno);
-	lua_createtable(L, 0, 7);
+	lua_createtable(L, 0, 8);
 	lua_pushstring(L, type_name(st.st_mode));
 	lua_setfield(L, -2, "type");
 	set_number(L, "mode", st.st_mode & 07777);
@@ -72,6 +73,36 @@ static int sys_stat(lua_State *L)
 	set_number(L, "size", st.st_size);
 	set_number(L, "device", st.st_dev);
 	set_number(L, "inode", st.st_ino);
+	lua_pushnumber(L, (lua_Number)st.st_mtim.tv_sec + (lua_Number)st.st_mtim.tv_nsec / 1e9);
+	lua_setfield(L, -2, "mtime");
+	return 1;
+}
+
+/* The names in a directory, in no order; the handle is closed before anything can raise again. */
+static int sys_list(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	struct hs_arena *arena = push_box(L);
+	const char **names = NULL;
+	size_t count = 0, room = 0;
+	struct dirent *entry;
+	DIR *directory = opendir(path);
+	bool failed = false;
+
+	if (!directory)
+		return fail(L, path, errno);
+	while (!failed && (entry = readdir(directory))) {
+		names = hs_grow(arena, names, count, &room, sizeof *names);
+		failed = !names || !(names[count++] = hs_copy(arena, entry->d_name, strlen(entry->d_name)));
+	}
+	closedir(directory);
+	if (failed)
+		return luaL_error(L, "not enough memory");
+	lua_newtable(L);
+	for (size_t i = 0; i < count; i++) {
+		lua_pushstring(L, names[i]);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
 	return 1;
 }
 
@@ -372,7 +403,7 @@ static void push_errno(lua_State *L)
 int luaopen_hoststore_sys(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"stat", sys_stat}, {"readlink", sys_readlink},
+		{"stat", sys_stat}, {"list", sys_list}, {"readlink", sys_readlink},
 		{"mkdir_p", sys_mkdir_p}, {"replace", sys_replace}, {"time", sys_time},
 		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
 		{"is_abandoned", sys_is_abandoned}, {"user", sys_user},

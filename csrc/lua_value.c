@@ -33,6 +33,17 @@ static void *alloc(lua_State *L, struct hs_arena *arena, size_t size)
 	return memory;
 }
 
+int call_protected(lua_State *L, lua_CFunction function, void *data)
+{
+#if LUA_VERSION_NUM >= 502
+	lua_pushcfunction(L, function);
+	lua_pushlightuserdata(L, data);
+	return lua_pcall(L, 1, 0, 0);
+#else
+	return lua_cpcall(L, function, data);
+#endif
+}
+
 /* -- numbers, texts, times ------------------------------------------------------------------------------------ */
 
 static int raise(lua_State *L, const char *name, const char *wanted, int arg)
@@ -586,8 +597,7 @@ void push_field(lua_State *L, const struct hs_host *host, enum hs_field field)
 	}
 }
 
-/* The host as a table; its metatable, which knows the store, is at index META. */
-static void push_host_as(lua_State *L, int meta, const struct hs_host *host)
+void push_plain_host(lua_State *L, const struct hs_host *host)
 {
 	lua_createtable(L, 0, 13);
 	for (enum hs_field field = 0; field < HS_FIELDS; field++) {
@@ -606,6 +616,12 @@ static void push_host_as(lua_State *L, int meta, const struct hs_host *host)
 		push_time(L, host->updated_at);
 		lua_setfield(L, -2, "updated_at");
 	}
+}
+
+/* The same with its metatable, which knows the store and is at index META. */
+static void push_host_as(lua_State *L, int meta, const struct hs_host *host)
+{
+	push_plain_host(L, host);
 	lua_pushvalue(L, meta);
 	lua_setmetatable(L, -2);
 }

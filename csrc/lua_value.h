@@ -30,6 +30,9 @@
 struct lua_store {
 	struct hs_store store;
 	bool is_open;
+	lua_State *L;			/* of the call being served */
+	int policy;			/* the policy function in the registry, or LUA_NOREF */
+	bool is_asked;			/* it was, in this call */
 };
 
 /* The store at ARG; raises when it is closed. */
@@ -37,6 +40,9 @@ struct hs_store *check_store(lua_State *L, int arg);
 
 /* An arena that is freed with the stack slot it stands in, whatever is raised. */
 struct hs_arena *push_box(lua_State *L);
+/* Calls FUNCTION with DATA and without results; raises nothing, not even for want of memory. Returns
+ * what lua_pcall does. */
+int call_protected(lua_State *L, lua_CFunction function, void *data);
 
 int64_t check_int(lua_State *L, int arg, const char *name);
 const char *check_text(lua_State *L, int arg, const char *name);
@@ -77,6 +83,8 @@ void push_time(lua_State *L, int64_t time);
 void push_text(lua_State *L, const char *text);
 /* STORE is the index of the store the host belongs to. */
 void push_host(lua_State *L, int store, const struct hs_host *host);
+/* The host as a table of its fields and nothing else. */
+void push_plain_host(lua_State *L, const struct hs_host *host);
 void push_hosts(lua_State *L, int store, const struct hs_hosts *hosts);
 /* A field of a host as `changes` shows it; nil when it is not set. */
 void push_field(lua_State *L, const struct hs_host *host, enum hs_field field);

@@ -55,7 +55,8 @@ end
 ---@param err hoststore.Error
 ---@return boolean
 function entry.is_refusal(err)
-  return err.code == "invalid" or err.code == "duplicate"
+  -- A policy that refuses names a field; one that is broken concerns all entries.
+  return err.code == "invalid" or err.code == "duplicate" or err.code == "policy" and err.field ~= nil
 end
 
 --- The limit of deletions that `max_deletes` means: a number, or "30%" of `total`.

@@ -26,6 +26,8 @@ local core = require "hoststore.core"
 ---@field page_size integer?  SQLite: bytes, for a new file; 1024 spares flash
 ---@field busy_timeout integer?  milliseconds a writer waits for another; 30000
 ---@field names "strict"|"lenient"|nil  lenient: any UTF-8 without space, control character and '#'
+---@field policies string|false|nil  the directory of policy scripts; /etc/hoststore/policies, if there is one
+---@field on_error "refuse"|"allow"|nil  a policy that is broken: writes fail (refuse), or are as without policies
 ---@field clock (fun(): number)?  seconds since 1970, instead of the system's clock
 
 local hoststore = {
@@ -44,6 +46,7 @@ local modules = {
   snapshot = "snapshot", restore = "snapshot", apply_retention = "snapshot",
   copy_to = "copy", dump = "copy", load = "copy",
   import = "import", plan = "plan", export = "export", publish = "publish", follow = "follow",
+  outputs = "policy", explain_policies = "policy", plan_policies = "policy", apply_policy_retention = "policy",
   feed = "feed", feeds = "feed", delete_feed = "feed",
 }
 

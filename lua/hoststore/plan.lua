@@ -21,18 +21,18 @@ local all_fields = { aliases = true, comment = true, tags = true }
 local function decide(store, import, given, seen)
   local good, err = entry.check(given)
   if not good then return nil, err end
-  local action, after, before = core.import_decide(store, import, given)
+  local action, after, before, effects = core.import_decide(store, import, given)
   if not action then return nil, after end
   local key = after.ip .. " " .. after.hostname
   if seen[key] then
     return nil, core.error { code = "invalid",
       message = ("'%s' is entry %d already"):format(key, seen[key]) }
   end
-  return action, after, before, key
+  return action, after, before, key, effects
 end
 
 local function add_entry(self, import, index, given, seen, strict)
-  local action, after, before, key = decide(self.store, import, given, seen)
+  local action, after, before, key, effects = decide(self.store, import, given, seen)
   if not action then
     if strict or not entry.is_refusal(after) then
       after.index = index
@@ -42,6 +42,7 @@ local function add_entry(self, import, index, given, seen, strict)
     return true
   end
   seen[key] = index
+  if effects then self.effects[after] = require("hoststore.json").decode("[" .. effects .. "]") end
   if action == "create" then
     self.add[#self.add + 1] = after
   elseif action == "update" then
@@ -55,7 +56,7 @@ end
 local function make(store, given)
   local mode = given.mode or "sync"
   local self = setmetatable({ store = store, add = {}, update = {}, delete = {}, unchanged = {}, invalid = {},
-    origin = given.origin, mode = mode }, plan)
+    origin = given.origin, mode = mode, effects = {} }, plan)
   local import, err
   self.position, err = core.position(store)
   if not self.position then return nil, err end
@@ -112,6 +113,11 @@ local function as_changes(after)
     expires_at = after.expires_at or core.null, origin = after.origin }
 end
 
+-- What the policies did to an entry is done by now, and they will not say it again.
+local function with_effects(self, after, by)
+  return { actor = by.actor, reason = by.reason, metadata = self.effects[after] and { policy = self.effects[after] } }
+end
+
 local function write(self, by)
   local store = self.store
   for _, host in ipairs(self.delete) do
@@ -119,11 +125,11 @@ local function write(self, by)
     if not done then return nil, err end
   end
   for _, change in ipairs(self.update) do
-    local host, err = store:update(change.before, as_changes(change.after), by)
+    local host, err = store:update(change.before, as_changes(change.after), with_effects(self, change.after, by))
     if not host then return nil, err end
   end
   for _, host in ipairs(self.add) do
-    local added, err = store:add(host, by)
+    local added, err = store:add(host, with_effects(self, host, by))
     if not added then return nil, err end
   end
   return { created = #self.add, updated = #self.update, deleted = #self.delete, unchanged = #self.unchanged,

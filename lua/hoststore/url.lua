@@ -4,6 +4,7 @@ local core = require "hoststore.core"
 local options = require "hoststore.options"
 
 local DIRECTORY_MODE = 493 -- 0755
+local DEFAULT_POLICIES = "/etc/hoststore/policies"
 
 local url = {}
 
@@ -52,6 +53,10 @@ local function is_schema(value)
   return type(value) == "string" and value ~= "" and #value <= 63, "must be the name of a schema, at most 63 bytes"
 end
 
+local function is_directory(value)
+  return value == false or is_string(value), "must be a directory or false"
+end
+
 -- Every option, what it may be, and how it is read out of a URL.
 local function to_boolean(text)
   if text == "true" or text == "1" or text == "" then return true end
@@ -74,6 +79,8 @@ local rules = {
   max_connections = { is_count, tonumber },
   acquire_timeout = { is_seconds, tonumber },
   idle_timeout = { is_seconds, tonumber },
+  policies = { is_directory, function(text) return text ~= "false" and text end },
+  on_error = { one_of("refuse", "allow"), tostring },
   clock = { function(value) return type(value) == "function", "must be a function" end },
 }
 
@@ -200,6 +207,13 @@ local function make_parent(location)
   return true
 end
 
+-- Where the policies are, or false. The module is loaded by who has some.
+local function find_policies(all)
+  if all.policies ~= nil then return all.policies end
+  local stat = core.sys.stat(DEFAULT_POLICIES)
+  return stat and stat.type == "directory" and DEFAULT_POLICIES
+end
+
 function url.open(text, given)
   if type(text) ~= "string" then error("the database URL must be a string, not " .. type(text), 3) end
   check_options(given)
@@ -222,7 +236,9 @@ function url.open(text, given)
     made, err = make_parent(target.location)
     if not made then return nil, err end
   end
-  return core.open(driver, {
+  local policies = find_policies(all)
+  local store
+  store, err = core.open(driver, {
     location = target.location,
     readonly = all.readonly or false,
     create = create,
@@ -240,7 +256,10 @@ function url.open(text, given)
     actor = all.actor,
     lenient = all.names == "lenient",
     clock = all.clock,
+    policy = policies and not all.readonly and require("hoststore.policy").asker(policies, all.on_error) or nil,
   })
+  if store and policies then require("hoststore.policy").attach(store, policies) end
+  return store, err
 end
 
 return url

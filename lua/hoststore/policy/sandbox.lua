@@ -30,7 +30,7 @@ local keys = options.set("memory", "instructions", "seconds")
 function Sandbox.new(given)
   given = options.check(given, keys, "the options")
   return core.sandbox(given.memory or MEMORY, given.instructions or INSTRUCTIONS, given.seconds or SECONDS,
-    require "hoststore.policy.prelude")
+    (require "hoststore.policy.prelude"))
 end
 
 return Sandbox

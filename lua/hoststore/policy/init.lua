@@ -1,0 +1,380 @@
+--- Policies: the administrator's rules, scripts in a directory that run in a sandbox.
+--
+-- The files of a directory are compiled when something is written first, and again only when one of them
+-- has changed. Rules get copies and return values: they cannot reach the store.
+
+local core = require "hoststore.core"
+local options = require "hoststore.options"
+
+local MEMORY = 16 * 1024 * 1024
+local INSTRUCTIONS = 2 * 1000 * 1000
+local SECONDS = 5
+
+local policy = {}
+
+-- Files ----------------------------------------------------------------------------------------------
+
+local function failure(format, ...)
+  return core.error { code = "policy", message = format:format(...) }
+end
+
+-- The names of the files in the order in which they are loaded, and a text that changes when they do.
+local function look(directory)
+  local all, message = core.sys.list(directory)
+  if not all then return nil, failure("the policies cannot be read: %s", message) end
+  local names, facts = {}, {}
+  for _, name in ipairs(all) do
+    if name:find "^[^.].*%.lua$" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for i, name in ipairs(names) do
+    local stat
+    stat, message = core.sys.stat(directory .. "/" .. name)
+    if not stat then return nil, failure("the policies cannot be read: %s", message) end
+    facts[i] = ("%s %d %d %.9f"):format(name, stat.inode, stat.size, stat.mtime)
+  end
+  return names, table.concat(facts, "\n")
+end
+
+local function read(path)
+  local file, message = io.open(path, "rb")
+  local text
+  if file then
+    text, message = file:read "*a"
+    file:close()
+  end
+  if not text then return nil, failure("the policies cannot be read: %s: %s", path, tostring(message)) end
+  return text
+end
+
+local function fill(box, directory, names)
+  assert(box:set("ip_within", core.ip_within))
+  assert(box:load("rules", (require "hoststore.policy.rules")))
+  for _, name in ipairs(names) do
+    local text, err = read(directory .. "/" .. name)
+    if not text then return nil, err end
+    local ok
+    box:call("begin_file", name)
+    ok, err = box:load(name, text, "environment")
+    if not ok then return nil, err end
+  end
+  box:call "end_files"
+  return box:call "describe"
+end
+
+---@class hoststore.PolicySet  the compiled files of a directory
+---@field box hoststore.Sandbox
+---@field names string[]
+---@field about table?  counts of rules, outputs and tests; nil when a file is broken
+---@field err hoststore.Error?  why it is
+
+local function compile(directory, names)
+  local box = require("hoststore.policy.sandbox").new { memory = MEMORY, instructions = INSTRUCTIONS,
+    seconds = SECONDS }
+  local set = { box = box, names = names }
+  set.about, set.err = fill(box, directory, names)
+  if not set.about then box:close() end
+  return set
+end
+
+-- What this process has compiled, by directory.
+local compiled = {}
+
+--- The rules of a directory. `fresh` looks whether a file has changed.
+---@param directory string
+---@param fresh boolean
+---@return hoststore.PolicySet
+function policy.get(directory, fresh)
+  local known = compiled[directory]
+  if known and not fresh then return known.set end
+  local names, signature = look(directory)
+  if not names then
+    compiled[directory] = nil
+    return { names = {}, err = signature }
+  end
+  if not known or known.signature ~= signature then
+    if known and known.set.box then known.set.box:close() end
+    known = { signature = signature, set = compile(directory, names) }
+    compiled[directory] = known
+  end
+  return known.set
+end
+
+-- Calls a function of the rules. A script that had to be stopped stays stopped until a file changes.
+local function ask(set, name, ...)
+  if set.err then return nil, set.err end
+  local result, err = set.box:call(name, ...)
+  if result == nil and err then
+    local _, closed = set.box:load("check", "")
+    if closed then set.err = err end
+    return nil, err
+  end
+  return result
+end
+
+-- The question of the core ---------------------------------------------------------------------------
+
+local function encode_all(effects)
+  local encode, texts = require("hoststore.json").encode, {}
+  for i, effect in ipairs(effects) do texts[i] = encode(effect) end
+  return texts[1] and table.concat(texts, ",")
+end
+
+local STAGE_RULES = { normalise = { "normalise" }, rules = { "tag", "on", "validate" } }
+
+local function concerns(set, stage)
+  for _, kind in ipairs(STAGE_RULES[stage]) do
+    if set.about.counts[kind] > 0 then return true end
+  end
+  return false
+end
+
+--- The function that the core asks before it writes a host.
+---@param directory string
+---@param on_error "refuse"|"allow"
+function policy.asker(directory, on_error)
+  return function(first, stage, before, host)
+    local set = policy.get(directory, first)
+    if not set.err and not concerns(set, stage) then return true end
+    local result, err = ask(set, "apply", stage, before, host)
+    if not result then
+      if on_error == "allow" then return nil, nil, encode_all { { error = err.message } } end
+      return false, { message = err.message }
+    elseif result.refusal then
+      return false, { message = result.refusal.message, field = result.refusal.field }
+    end
+    return true, result.changes, encode_all(result.effects)
+  end
+end
+
+-- The policies of a store ------------------------------------------------------------------------------
+
+local directories = setmetatable({}, { __mode = "k" })
+
+--- Notes which directory a store has its policies in; false when it has none.
+function policy.attach(store, directory)
+  directories[store] = directory
+end
+
+local function set_of(store)
+  local directory = directories[store]
+  if not directory then return { names = {}, about = { counts = {}, outputs = {}, tests = {} } }, nil end
+  local set = policy.get(directory, true)
+  return not set.err and set or nil, set.err
+end
+
+--- The `output` rules of the policies: what is to be published, as tables. Each has name and file.
+---@return table[]?, hoststore.Error?
+function core.methods.outputs(store)
+  local set, err = set_of(store)
+  if not set then return nil, err end
+  local outputs = {}
+  for i, output in ipairs(set.about.outputs) do
+    outputs[i] = {}
+    for key, value in pairs(output) do outputs[i][key] = value end
+  end
+  return outputs
+end
+
+local function plain(host)
+  local copy = {}
+  for key, value in pairs(host) do copy[key] = value end
+  return copy
+end
+
+--- What each rule says of a host as it is, or would say of it if it were added now.
+---@param host table  a host of the store, or one that is not there yet
+---@return { file: string, line: integer, rule: string, kind: string, matched: boolean, added: string[]?,
+---  removed: string[]?, changed: string[]?, message: string?, field: string? }[]?, hoststore.Error?
+function core.methods.explain_policies(store, host)
+  local set, err = set_of(store)
+  if not set then return nil, err end
+  if not set.box then return {} end
+  host = plain(host)
+  host.aliases, host.tags = host.aliases or {}, host.tags or {}
+  if host.enabled == nil then host.enabled = true end
+  host.origin = host.origin or "admin"
+  return ask(set, "explain", host.id and host or nil, host)
+end
+
+-- Tagging what is there ----------------------------------------------------------------------------------
+
+---@class hoststore.PolicyPlan
+---@field update { before: hoststore.Host, tags: string[], effects: table[] }[]
+---@field refused { host: hoststore.Host, message: string, field: string }[]  hosts that the rules would refuse today
+---@field unchanged integer
+local plan = {}
+plan.__index = plan
+
+--- What the `tag` rules would change of the hosts that are there. Nothing is written.
+---@param filter table?  which hosts; all
+---@return hoststore.PolicyPlan?, hoststore.Error?
+function core.methods.plan_policies(store, filter)
+  local set, err = set_of(store)
+  if not set then return nil, err end
+  local self = setmetatable({ store = store, update = {}, refused = {}, unchanged = 0 }, plan)
+  if not set.box then return self end
+  return require("hoststore.file").try(function()
+    for host in store:hosts(filter) do
+      local result, failed = ask(set, "retag_host", host)
+      if not result then return nil, failed end
+      if result.refusal then
+        self.refused[#self.refused + 1] = { host = host, message = result.refusal.message,
+          field = result.refusal.field }
+      elseif result.changes then
+        self.update[#self.update + 1] = { before = host, tags = result.changes.tags, effects = result.effects }
+      else
+        self.unchanged = self.unchanged + 1
+      end
+    end
+    return self
+  end)
+end
+
+local apply_keys = options.set("actor", "reason")
+
+--- Writes the plan, all or nothing; "conflict" when somebody has changed one of the hosts since.
+---@param given { actor: string?, reason: string? }?
+---@return { updated: integer, refused: integer, unchanged: integer }?, hoststore.Error?
+function plan:apply(given)
+  given = options.check(given, apply_keys, "the options")
+  return self.store:transaction(function()
+    for _, change in ipairs(self.update) do
+      local host, err = self.store:update(change.before, { tags = change.tags }, { actor = given.actor,
+        reason = given.reason or "policy", metadata = { policy = change.effects } })
+      if not host then return nil, err end
+    end
+    return { updated = #self.update, refused = #self.refused, unchanged = self.unchanged }
+  end)
+end
+
+-- Retention ---------------------------------------------------------------------------------------------
+
+-- Routers boot in 1970 and sometimes in 2033: what is old by such a clock is not to be deleted.
+local MAX_JUMP = 400 * 86400
+
+local function check_clock(store, now)
+  local newest, err = core.events(store, { backward = true, limit = 1 })
+  if not newest then return nil, err end
+  local last = newest[1] and newest[1].recorded_at
+  if last and (now < last - 1 or now > last + MAX_JUMP) then
+    return nil, core.error { code = "conflict", message = ("the clock says %s, but the newest event is of %s: " ..
+      "nothing is removed"):format(core.format_time(now), core.format_time(last)) }
+  end
+  return true
+end
+
+local function remove_hosts(store, set, now, given)
+  local candidates = {}
+  for host in store:hosts() do
+    if host.expires_at and host.expires_at < now then candidates[#candidates + 1] = host end
+  end
+  local expired, err = ask(set, "expire_hosts", candidates, now)
+  if not expired then return nil, err end
+  for _, item in ipairs(given.dry_run and {} or expired) do
+    local done
+    done, err = store:delete(item.id, { reason = "expired", actor = given.actor,
+      metadata = { policy = { { file = item.file, rule = item.rule } } } })
+    if not done then return nil, err end
+  end
+  return #expired
+end
+
+local function remove_snapshots(store, set, now, given)
+  local snapshots, expired, err
+  snapshots, err = store:snapshots()
+  if not snapshots then return nil, err end
+  expired, err = ask(set, "expire_snapshots", snapshots, now)
+  if not expired then return nil, err end
+  for _, item in ipairs(given.dry_run and {} or expired) do
+    local done
+    done, err = store:delete_snapshot(item.id)
+    if not done then return nil, err end
+  end
+  return #expired
+end
+
+local retention_keys = options.set("dry_run", "actor")
+
+--- Does what the `retention` rules say: deletes snapshots, removes hosts that have expired. Refuses with
+-- "conflict" when the clock cannot be believed.
+---@param given { dry_run: boolean?, actor: string? }?
+---@return { snapshots: integer, hosts: integer }?, hoststore.Error?
+function core.methods.apply_policy_retention(store, given)
+  given = options.check(given, retention_keys, "the options")
+  local set, err = set_of(store)
+  if not set then return nil, err end
+  if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
+  local now = core.now(store)
+  return require("hoststore.file").try(store.transaction, store, function()
+    local good, snapshots, hosts, failed
+    good, failed = check_clock(store, now)
+    if not good then return nil, failed end
+    snapshots, failed = remove_snapshots(store, set, now, given)
+    if not snapshots then return nil, failed end
+    hosts, failed = remove_hosts(store, set, now, given)
+    if not hosts then return nil, failed end
+    return { snapshots = snapshots, hosts = hosts }
+  end, { readonly = given.dry_run or false })
+end
+
+-- Tests of the scripts themselves ---------------------------------------------------------------------------
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  if #a ~= #b then return false end
+  for i, item in ipairs(a) do
+    if item ~= b[i] then return false end
+  end
+  return true
+end
+
+local function show(value)
+  return type(value) == "table" and "{" .. table.concat(value, ", ") .. "}" or tostring(value)
+end
+
+-- What is wrong, or nil.
+local function judge(case, host, err)
+  if case.refused then
+    local wanted = type(case.refused) == "string" and case.refused or case.refused[1] or ""
+    if host then return "it was not refused" end
+    if not err.message:find(wanted, 1, true) then return ("it was refused with: %s"):format(err.message) end
+    return nil
+  end
+  if not host then return err.message end
+  for field, value in pairs(case.expect or {}) do
+    if value == core.null then value = nil end
+    if not same(host[field], value) then
+      return ("%s is %s, not %s"):format(field, show(host[field]), show(value))
+    end
+  end
+end
+
+local function run_case(store, case)
+  local host, err
+  if not case.before then return judge(case, store:add(case.host)) end
+  host, err = store:add(case.before)
+  if not host then return "its host before: " .. err.message end
+  host, err = store:update(host, case.host)
+  return judge(case, host, err)
+end
+
+--- Runs the `test` cases of the files in a directory, each on an empty store.
+---@param directory string
+---@return { name: string, file: string, line: integer, problem: string? }[]?, hoststore.Error?
+function policy.test(directory)
+  local set = policy.get(directory, true)
+  if set.err then return nil, set.err end
+  local results = {}
+  for i, case in ipairs(set.about.tests) do
+    local store, err = require("hoststore").open("memory:", { policies = directory, actor = "policy test" })
+    if not store then return nil, err end
+    local ok, problem = pcall(run_case, store, case)
+    store:close()
+    results[i] = { name = case.name or ("test %d"):format(i), file = case.file, line = case.line,
+      problem = problem and (ok and problem or tostring(problem)) or nil }
+  end
+  return results
+end
+
+return policy

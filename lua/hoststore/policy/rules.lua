@@ -1,0 +1,520 @@
+--- What runs in the sandbox of the policies before their files, as text: the functions that declare rules,
+-- and those that apply them. Every file has globals of its own; the functions below it can only call.
+
+return [==[
+local FIELDS = { "ip", "hostname", "aliases", "comment", "tags", "enabled", "expires_at", "origin" }
+local EVENTS = { ip = "IpAddressChanged", hostname = "HostnameChanged", aliases = "AliasesChanged",
+  comment = "CommentUpdated", tags = "TagsModified", enabled = "EnabledChanged", expires_at = "ExpiryChanged",
+  origin = "OriginChanged" }
+
+local public, rules = {}, { normalise = {}, tag = {}, on = {}, validate = {}, retention = {}, output = {}, test = {} }
+local file
+for name, value in pairs(_G) do public[name] = value end
+
+--- The globals of the next file.
+function begin_file(name)
+  file = name
+  environment = {}
+  for key, value in pairs(public) do
+    -- What one file does to a library, no other sees.
+    if type(value) == "table" and key ~= "_G" then
+      local own = {}
+      for field, item in pairs(value) do own[field] = item end
+      value = own
+    end
+    environment[key] = value
+  end
+  environment._G = environment
+end
+
+function end_files()
+  file = nil
+end
+
+-- Declaring -----------------------------------------------------------------------------------------
+
+local function is_list_of_texts(value)
+  if type(value) ~= "table" then return false end
+  for key, item in pairs(value) do
+    if type(key) ~= "number" or type(item) ~= "string" then return false end
+  end
+  return true
+end
+
+local function is_texts(value)
+  return type(value) == "string" or is_list_of_texts(value), "a text or a list of texts"
+end
+
+local function of_type(kind)
+  return function(value) return type(value) == kind, "a " .. kind end
+end
+
+local text, flag, number, fn, table_ = of_type "string", of_type "boolean", of_type "number", of_type "function",
+  of_type "table"
+
+local function is_network(value)
+  if type(value) ~= "string" then return false, "an address or a network" end
+  return ip_within("0.0.0.0", value) ~= nil, "an address or a network such as 10.0.0.0/8"
+end
+
+local SECONDS = { s = 1, m = 60, h = 3600, d = 86400, w = 604800 }
+
+local function seconds(age)
+  if type(age) == "number" then return age >= 0 and age or nil end
+  local count, unit = tostring(age):match "^(%d+)([smhdw])$"
+  return count and tonumber(count) * SECONDS[unit]
+end
+
+local function is_age(value)
+  return seconds(value) ~= nil, "seconds, or a number with s, m, h, d or w"
+end
+
+local FILTER = { ip = is_network, hostname = text, hostname_pattern = text, text = text, tags = is_texts,
+  tags_all = is_texts, tags_none = is_texts, enabled = flag, origin = text }
+local GFS = { hourly = number, daily = number, weekly = number, monthly = number, yearly = number }
+
+-- LEVEL is as of error(): who is to blame.
+local function check(given, known, what, level)
+  if type(given) ~= "table" then error(what .. " must be a table, not a " .. type(given), level + 1) end
+  for key, value in pairs(given) do
+    local is_good = known[key]
+    if not is_good then error(what .. " has an unknown key '" .. tostring(key) .. "'", level + 1) end
+    local good, wanted = is_good(value)
+    if not good then
+      error(what .. ": " .. key .. " must be " .. wanted .. ", not '" .. tostring(value) .. "'", level + 1)
+    end
+  end
+end
+
+local function is_filter(value)
+  local ok, message = pcall(check, value, FILTER, "the filter", 1)
+  return ok, ok or "a filter (" .. tostring(message):gsub("^.-: ", "") .. ")"
+end
+
+local function is_gfs(value)
+  local ok = pcall(check, value, GFS, "gfs", 1)
+  return ok, "a table of numbers: hourly, daily, weekly, monthly, yearly"
+end
+
+local function is_expired_hosts(value)
+  if type(value) == "table" then return seconds(value.after) ~= nil, '{ after = "7d" }' end
+  return value == "remove", '"remove" or { after = "7d" }'
+end
+
+local KEYS = {
+  tag = { name = text, filter = is_filter, when = fn, add = is_texts, remove = is_texts },
+  normalise = { name = text, filter = is_filter, apply = fn },
+  validate = { name = text, filter = is_filter, check = fn },
+  retention = { name = text, count = number, age = is_age, trigger = text, gfs = is_gfs, keep = fn,
+    expired_hosts = is_expired_hosts, filter = is_filter },
+  test = { name = text, before = table_, host = table_, expect = table_, refused = is_texts },
+}
+local NEEDED = { normalise = "apply", validate = "check", test = "host" }
+
+local function declare(kind, given)
+  if not file then error("rules are declared when their file is loaded, not later", 3) end
+  if type(given) ~= "table" then error(kind .. " takes a table: " .. kind .. " { name = ... }", 3) end
+  if KEYS[kind] then check(given, KEYS[kind], kind, 3) end
+  if kind ~= "test" and type(given.name) ~= "string" then error(kind .. " needs a name", 3) end
+  if NEEDED[kind] and given[NEEDED[kind]] == nil then
+    error(kind .. " '" .. tostring(given.name) .. "' needs " .. NEEDED[kind], 3)
+  end
+  local list, rule = rules[kind], {}
+  for key, value in pairs(given) do rule[key] = value end
+  rule.file, rule.line = file, tonumber(where(3):match ":(%d+): $")
+  list[#list + 1] = rule
+end
+
+local function list_of(value)
+  return type(value) == "string" and { value } or value or {}
+end
+
+for _, kind in ipairs { "normalise", "validate", "retention", "test" } do
+  public[kind] = function(given)
+    declare(kind, given)
+    return nil
+  end
+end
+
+function public.tag(given)
+  declare("tag", given)
+  local rule = rules.tag[#rules.tag]
+  rule.add, rule.remove = list_of(rule.add), list_of(rule.remove)
+  if #rule.add == 0 and #rule.remove == 0 then error("tag '" .. rule.name .. "' needs add or remove", 2) end
+end
+
+local function check_plain(value, what, level)
+  local kind = type(value)
+  if kind == "table" then
+    for key, item in pairs(value) do check_plain(item, what .. "." .. tostring(key), level + 1) end
+  elseif kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
+    error(what .. " must be plain data, not a " .. kind, level + 1)
+  end
+end
+
+--- Handed out as it is, to whoever publishes.
+function public.output(given)
+  declare("output", given)
+  check_plain(given, "output", 2)
+end
+
+local is_event = { HostCreated = true }
+for _, name in pairs(EVENTS) do is_event[name] = true end
+
+function public.on(event, handler)
+  if not is_event[event] then error("there is no event '" .. tostring(event) .. "' to act on", 2) end
+  if type(handler) ~= "function" then error("on takes the name of an event and a function", 2) end
+  declare("on", { name = event, event = event, handler = handler })
+end
+
+function public.ip_in(address, network)
+  local within = ip_within(address, network)
+  if within == nil then error("'" .. tostring(network) .. "' is no address or network", 2) end
+  return within
+end
+
+-- Filters --------------------------------------------------------------------------------------------
+
+local function has(list, wanted)
+  for _, item in ipairs(list) do
+    if item == wanted then return true end
+  end
+  return false
+end
+
+local function any_name(host, matches)
+  if matches(host.hostname) then return true end
+  for _, alias in ipairs(host.aliases) do
+    if matches(alias) then return true end
+  end
+  return false
+end
+
+local function contains(text_, part)
+  return text_ ~= nil and text_:lower():find(part:lower(), 1, true) ~= nil
+end
+
+local function any_tag(host, wanted)
+  for _, tag in ipairs(list_of(wanted)) do
+    if has(host.tags, tag) then return true end
+  end
+  return false
+end
+
+local MATCHES = {
+  ip = function(host, wanted) return ip_within(host.ip, wanted) end,
+  hostname = function(host, wanted)
+    local pattern = "^" .. wanted:lower():gsub("[^%w*?]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+    return any_name(host, function(name) return name:lower():match(pattern) ~= nil end)
+  end,
+  hostname_pattern = function(host, wanted)
+    return any_name(host, function(name) return contains(name, wanted) end)
+  end,
+  text = function(host, wanted)
+    if contains(host.ip, wanted) or contains(host.comment, wanted) then return true end
+    for _, tag in ipairs(host.tags) do
+      if contains(tag, wanted) then return true end
+    end
+    return any_name(host, function(name) return contains(name, wanted) end)
+  end,
+  tags = any_tag,
+  tags_all = function(host, wanted)
+    for _, tag in ipairs(list_of(wanted)) do
+      if not has(host.tags, tag) then return false end
+    end
+    return true
+  end,
+  tags_none = function(host, wanted) return not any_tag(host, wanted) end,
+  enabled = function(host, wanted) return host.enabled == wanted end,
+  origin = function(host, wanted) return host.origin == wanted end,
+}
+
+local function passes(filter, host)
+  for key, wanted in pairs(filter or {}) do
+    if not MATCHES[key](host, wanted) then return false end
+  end
+  return true
+end
+
+-- Applying --------------------------------------------------------------------------------------------
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local twin = {}
+  for key, item in pairs(value) do twin[key] = copy(item) end
+  return twin
+end
+
+local function equal(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  if #a ~= #b then return false end
+  for i, item in ipairs(a) do
+    if item ~= b[i] then return false end
+  end
+  return true
+end
+
+-- Calls a function of a rule. What it raises says which rule it was.
+local function call(rule, f, ...)
+  local ok, first, second, third = pcall(f, ...)
+  if not ok then error(("rule '%s': %s"):format(rule.name, tostring(first)), 0) end
+  return first, second, third
+end
+
+local function fault(rule, message)
+  error(("%s:%d: rule '%s' %s"):format(rule.file, rule.line or 0, rule.name, message), 0)
+end
+
+local IS_FIELD = {}
+for _, field in ipairs(FIELDS) do IS_FIELD[field] = true end
+
+local function normalise_with(rule, host, all)
+  if not passes(rule.filter, host) then return nil end
+  local changes, changed = call(rule, rule.apply, copy(host)), {}
+  if changes == nil then return nil end
+  if type(changes) ~= "table" then fault(rule, "must return changes or nothing, not a " .. type(changes)) end
+  for field, value in pairs(changes) do
+    if not IS_FIELD[field] then fault(rule, "changes '" .. tostring(field) .. "', which is no field of a host") end
+    local now = value
+    if value == null then now = nil end
+    if not equal(host[field], now) then
+      host[field], all[field] = copy(now), copy(value)
+      changed[#changed + 1] = field
+    end
+  end
+  return changed[1] and { file = rule.file, rule = rule.name, changed = changed }
+end
+
+-- Adds and removes tags of the host; returns those that made a difference.
+local function change_tags(host, add, remove)
+  local added, removed, kept = {}, {}, {}
+  for _, tag in ipairs(host.tags) do
+    if has(remove, tag) then removed[#removed + 1] = tag else kept[#kept + 1] = tag end
+  end
+  for _, tag in ipairs(add) do
+    if not has(kept, tag) then
+      kept[#kept + 1] = tag
+      if has(removed, tag) then
+        local rest = {}
+        for _, other in ipairs(removed) do
+          if other ~= tag then rest[#rest + 1] = other end
+        end
+        removed = rest
+      else
+        added[#added + 1] = tag
+      end
+    end
+  end
+  host.tags = kept
+  return added, removed
+end
+
+local function tag_effect(rule, host, add, remove)
+  local added, removed = change_tags(host, add, remove)
+  if not added[1] and not removed[1] then return nil end
+  return { file = rule.file, rule = rule.name, added = added[1] and added, removed = removed[1] and removed }
+end
+
+local function is_matched(rule, host, before)
+  return passes(rule.filter, host) and (not rule.when or call(rule, rule.when, copy(host), copy(before)) and true)
+end
+
+-- The events that the change will be.
+local function events_of(before, host)
+  if not before then return { HostCreated = true } end
+  local events = {}
+  for _, field in ipairs(FIELDS) do
+    if not equal(before[field], host[field]) then events[EVENTS[field]] = true end
+  end
+  return events
+end
+
+local function handle(rule, host, before)
+  local wanted = call(rule, rule.handler, { type = rule.event, host = copy(host), before = copy(before) })
+  if wanted == nil then return nil end
+  if type(wanted) ~= "table" then fault(rule, "must return { add = tags, remove = tags } or nothing") end
+  for key, tags in pairs(wanted) do
+    if key ~= "add" and key ~= "remove" or not is_texts(tags) then
+      fault(rule, "must return { add = tags, remove = tags } or nothing")
+    end
+  end
+  return tag_effect(rule, host, list_of(wanted.add), list_of(wanted.remove))
+end
+
+local function validate_with(rule, host, before)
+  if not passes(rule.filter, host) then return nil end
+  local good, message, field = call(rule, rule.check, copy(host), copy(before))
+  if good == true then return nil end
+  if good ~= false then fault(rule, "must return true, or false and a message") end
+  if type(message) ~= "string" then message = "refused by rule '" .. rule.name .. "'" end
+  return { message = message, field = IS_FIELD[field] and field or "host", rule = rule.name, file = rule.file }
+end
+
+local stages = {}
+
+function stages.normalise(before, host)
+  local effects, changes = {}, {}
+  for _, rule in ipairs(rules.normalise) do
+    effects[#effects + 1] = normalise_with(rule, host, changes)
+  end
+  return { changes = effects[1] and changes, effects = effects }
+end
+
+local function retag(before, host, events)
+  local effects, tags = {}, host.tags
+  for _, rule in ipairs(rules.tag) do
+    if is_matched(rule, host, before) then effects[#effects + 1] = tag_effect(rule, host, rule.add, rule.remove) end
+  end
+  for _, rule in ipairs(rules.on) do
+    if events[rule.event] then effects[#effects + 1] = handle(rule, host, before) end
+  end
+  return { changes = not equal(tags, host.tags) and { tags = host.tags } or nil, effects = effects }
+end
+
+function stages.rules(before, host)
+  local result = retag(before, host, events_of(before, host))
+  for _, rule in ipairs(rules.validate) do
+    local refusal = validate_with(rule, host, before)
+    if refusal then return { refusal = refusal } end
+  end
+  return result
+end
+
+--- What a stage makes of a change: { changes =, effects = } or { refusal = }.
+function apply(stage, before, host)
+  return stages[stage](before, host)
+end
+
+--- What tag rules make of a host that is there.
+function retag_host(host)
+  local before = copy(host)
+  local result = retag(before, host, {})
+  for _, rule in ipairs(rules.validate) do
+    result.refusal = result.refusal or validate_with(rule, host, before)
+  end
+  return result
+end
+
+--- What every rule says of a change, in the order they are asked.
+function explain(before, host)
+  local lines, changes = {}, {}
+  local function add(kind, rule, said)
+    lines[#lines + 1] = { file = rule.file, line = rule.line, rule = rule.name, kind = kind, matched = said ~= nil,
+      changed = said and said.changed, added = said and said.added, removed = said and said.removed,
+      message = said and said.message, field = said and said.field }
+  end
+  for _, rule in ipairs(rules.normalise) do add("normalise", rule, normalise_with(rule, host, changes)) end
+  for _, rule in ipairs(rules.tag) do
+    local said
+    if is_matched(rule, host, before) then said = tag_effect(rule, host, rule.add, rule.remove) or {} end
+    add("tag", rule, said)
+  end
+  local events = events_of(before, host)
+  for _, rule in ipairs(rules.on) do
+    add("on", rule, events[rule.event] and (handle(rule, host, before) or {}) or nil)
+  end
+  for _, rule in ipairs(rules.validate) do add("validate", rule, validate_with(rule, host, before)) end
+  return lines
+end
+
+--- How many rules there are of each kind, and what is only handed out.
+function describe()
+  local counts, files = {}, {}
+  for kind, list in pairs(rules) do
+    counts[kind] = #list
+    for _, rule in ipairs(list) do files[rule.file] = (files[rule.file] or 0) + 1 end
+  end
+  return { counts = counts, files = files, outputs = rules.output, tests = rules.test }
+end
+
+-- Retention ---------------------------------------------------------------------------------------------
+
+local function month(day)
+  -- Days since 1970 to months, by years of 365.2425 days that begin in March.
+  local shifted = day + 719468
+  local era = math.floor(shifted / 146097)
+  local of_era = shifted - era * 146097
+  local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524)
+    - math.floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local from_march = math.floor((5 * of_year + 2) / 153)
+  return (year + era * 400) * 12 + from_march + 2
+end
+
+-- Numbers that are the same within an hour, a day ... of UTC; weeks begin on Monday.
+local PERIODS = {
+  hourly = function(time) return math.floor(time / 3600) end,
+  daily = function(time) return math.floor(time / 86400) end,
+  weekly = function(time) return math.floor((math.floor(time / 86400) + 3) / 7) end,
+  monthly = function(time) return month(math.floor(time / 86400)) end,
+  yearly = function(time) return math.floor(month(math.floor(time / 86400)) / 12) end,
+}
+
+-- The newest of each of the last so many periods that have one; snapshots come newest first.
+local function pick(snapshots, gfs)
+  local picked = {}
+  for period, count in pairs(gfs or {}) do
+    local seen, last = 0, nil
+    for _, snapshot in ipairs(snapshots) do
+      local number_ = PERIODS[period](snapshot.created_at)
+      if number_ ~= last and seen < count then
+        seen, last = seen + 1, number_
+        picked[snapshot.id] = true
+      end
+    end
+  end
+  return picked
+end
+
+local function is_expired(rule, snapshot, rank, picked, now)
+  if picked[snapshot.id] then return false end
+  if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
+  if rule.count then return rank > rule.count end
+  return rule.gfs ~= nil or not rule.age
+end
+
+local function covers_snapshots(rule)
+  return rule.count or rule.age or rule.gfs or rule.keep
+end
+
+--- The snapshots (newest first) that a rule expires and none keeps: { id, file, rule }.
+function expire_snapshots(snapshots, now)
+  local kept, expired = {}, {}
+  for _, rule in ipairs(rules.retention) do
+    local covered = {}
+    for _, snapshot in ipairs(covers_snapshots(rule) and snapshots or {}) do
+      if not rule.trigger or rule.trigger == snapshot.trigger then covered[#covered + 1] = snapshot end
+    end
+    local picked = pick(covered, rule.gfs)
+    for rank, snapshot in ipairs(covered) do
+      if rule.keep and call(rule, rule.keep, copy(snapshot)) then
+        kept[snapshot.id] = true
+      elseif is_expired(rule, snapshot, rank, picked, now) then
+        expired[snapshot.id] = expired[snapshot.id] or rule
+      end
+    end
+  end
+  local list = {}
+  for _, snapshot in ipairs(snapshots) do
+    local rule = not kept[snapshot.id] and expired[snapshot.id]
+    if rule then list[#list + 1] = { id = snapshot.id, file = rule.file, rule = rule.name } end
+  end
+  return list
+end
+
+--- The hosts that a rule removes because they have expired: { id, file, rule }.
+function expire_hosts(hosts, now)
+  local list = {}
+  for _, host in ipairs(hosts) do
+    for _, rule in ipairs(rules.retention) do
+      local wanted = rule.expired_hosts
+      local after = wanted and (wanted == "remove" and 0 or seconds(wanted.after))
+      if after and host.expires_at and now - host.expires_at > after and passes(rule.filter, host) then
+        list[#list + 1] = { id = host.id, file = rule.file, rule = rule.name }
+        break
+      end
+    end
+  end
+  return list
+end
+]==]
