@@ -16,14 +16,19 @@ local COMMANDS = {
   stream_list = "streams", stream_verify = "streams",
   feed_list = "feeds", feed_read = "feeds", feed_ack = "feeds", feed_rm = "feeds", follow = "feeds",
   copy = "copies", dump = "copies", load = "copies",
+  policy_check = "policy", policy_test = "policy", policy_explain = "policy", policy_apply = "policy",
   verify = "upkeep", stats = "upkeep", check = "upkeep",
 }
 
 local WRITING = {
+  policy_apply = true,
   add = true, set = true, rm = true, undo = true, import = true, restore = true, retention = true,
   snapshot_create = true, snapshot_rm = true, stream_append = true,
   feed_read = true, feed_ack = true, feed_rm = true, load = true,
 }
+
+-- What works without a database.
+local STORELESS = { policy_check = true, policy_test = true }
 
 local EXIT_CODES = {
   usage = 2, ambiguous = 2,
@@ -36,7 +41,9 @@ local function report(out, err)
   if out.json then
     out:failure(require("hoststore.cli.present").error_json(err))
   else
-    out:message(err.line and ("line %d: %s"):format(err.line, err.message) or err.message)
+    -- A message about a script names file and line itself.
+    local is_named = err.line and err.message:find((":%d: "):format(err.line), 1, true)
+    out:message(err.line and not is_named and ("line %d: %s"):format(err.line, err.message) or err.message)
     for _, host in ipairs(err.candidates or {}) do
       out:message(("%s is %s %s"):format(host.id, host.ip, host.hostname))
     end
@@ -68,6 +75,9 @@ end
 local function carry_out(options, out)
   local command = options.subcommand and options.command .. "_" .. options.subcommand or options.command
   local run = require("hoststore.cli." .. COMMANDS[command])[command]
+  if STORELESS[command] then
+    return run(nil, options, out)
+  end
   local store, err = open(command, options)
   if not store then
     return nil, err

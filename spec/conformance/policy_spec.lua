@@ -298,7 +298,8 @@ for _, backend in ipairs(require "spec.support.backends") do
           ["\ntag { name = 'x', filter = { ip = 'y' } , add = 'z' }"] = "^10%-test%.lua:2: .*address or a network",
           ["tag { name = 'x' }"] = "^10%-test%.lua:1: .*needs add or remove",
           ["tag { add = 'x' }"] = ":1: tag needs a name",
-          ["validate { name = 'x' }"] = ":1: validate 'x' needs check", ["on('x', print)"] = ":1: there is no event 'x'",
+          ["validate { name = 'x' }"] = ":1: validate 'x' needs check",
+          ["on('x', print)"] = ":1: there is no event 'x'",
           ["output { name = 'x', reload = function() end }"] = ":1: output.reload must be plain data",
           ["os.execute 'reboot'"] = "^10%-test%.lua:1: .*'os'", ["\27Lua"] = "^10%-test%.lua:1: .*compiled",
         } do
@@ -430,20 +431,28 @@ for _, backend in ipairs(require "spec.support.backends") do
     it("tag the hosts that are there, as a plan", function()
       local store = open({})
       local one = assert(store:add { ip = "10.0.3.1", hostname = "a" })
-      assert(store:add { ip = "10.0.4.1", hostname = "b" })
+      assert(store:add { ip = "10.0.4.1", hostname = "b.lan" })
       assert(store:add { ip = "10.0.3.2", hostname = "wpad" })
-      write("10-test.lua", IOT .. NO_WPAD)
+      write("10-test.lua", DOMAIN .. IOT .. NO_WPAD)
       local plan = assert(store:plan_policies())
       assert.same({ 1, 1, 1 }, { #plan.update, #plan.refused, plan.unchanged })
-      assert.same({ { "iot" }, "a", "wpad" }, { plan.update[1].tags, plan.update[1].before.hostname,
-        plan.refused[1].host.hostname })
+      assert.same({ { hostname = "a.lan", tags = { "iot" } }, "a", "wpad" }, { plan.update[1].changes,
+        plan.update[1].before.hostname, plan.refused[1].host.hostname })
       assert.equal(3, position(store))
       assert.same({ updated = 1, refused = 1, unchanged = 1 }, plan:apply { actor = "bob" })
-      assert.same({ "iot" }, store:get(one.id).tags)
-      assert.same({ policy = { { file = "10-test.lua", rule = "iot", added = { "iot" } } } }, metadata(store)[4])
+      assert.same({ "a.lan", { "iot" } }, { store:get(one.id).hostname, store:get(one.id).tags })
+      assert.same({ policy = { { file = "10-test.lua", rule = "domain", changed = { "hostname" } },
+        { file = "10-test.lua", rule = "iot", added = { "iot" } } } }, metadata(store)[4])
       assert.equal(0, #assert(store:plan_policies()).update)
-      assert.equal(1, #assert(store:plan_policies { hostname = "b" }).refused + assert(store:plan_policies {
-        hostname = "b" }).unchanged)
+      assert.equal(1, assert(store:plan_policies { hostname = "b.*" }).unchanged)
+      assert.equal(0, #assert(store:plan_policies { hostname = "b.*" }).refused)
+      -- Somebody was faster.
+      write("10-test.lua", 'tag { name = "all", add = "all" }')
+      plan = assert(store:plan_policies())
+      assert(store:update(one.id, { comment = "x" }))
+      local _, err = plan:apply()
+      assert.equal("conflict", err.code)
+      assert.same({}, store:lookup("b.lan")[1].tags)
     end)
 
     describe("retention", function()
@@ -480,8 +489,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         at(0)
         local store = open([[
           retention { name = "restores", trigger = "restore", count = 1 }
-          retention { name = "old", trigger = "manual", age = "1d", keep = function(s) return s.name == "golden" end }]],
-          { clock = clock })
+          retention { name = "old", trigger = "manual", age = "1d",
+            keep = function(s) return s.name == "golden" end }]], { clock = clock })
         for day, name in ipairs { "golden", "stale", "b", "c" } do
           at(1774958400 + day * DAY)
           assert(store:snapshot { name = name })

@@ -269,9 +269,34 @@ local function snapshot_commands(parser)
   command:flag("--dry-run", "Only say what would happen.")
 
   command = add(parser, "retention", "Delete old snapshots.", "Without a limit nothing is deleted.", [[
-   hoststore retention --max-count 30 --max-age 90d]])
+   hoststore retention --max-count 30 --max-age 90d
+   hoststore retention --policy --dry-run]])
   command:option("--max-count", "Keep the newest so many."):argname "<n>":convert(values.whole)
   command:option("--max-age", "Delete those older than this: 30d, 4w."):argname "<age>":convert(values.age)
+  command:flag("--policy", "Do what the retention rules of the policies say, of expired hosts too.")
+  command:flag("--dry-run", "With --policy: only say what would happen.")
+end
+
+local function policy_commands(parser)
+  local policy = add(parser, "policy", "Check, test and apply policies: rules in Lua for every host that is written.",
+    "Scripts are all *.lua of /etc/hoststore/policies, or of ?policies=DIR in --db.")
+  policy:command_target "subcommand"
+
+  local command = add(policy, "check", "Compile the scripts, and say what is wrong in which line.")
+  command:argument("directory", "Where the scripts are."):args "?"
+
+  command = add(policy, "test", "Run the test cases that the scripts bring along.",
+    "Exits with 1 when one of them fails. No database is needed.")
+  command:argument("directory", "Where the scripts are."):args "?"
+
+  command = add(policy, "explain", "Show what each rule says of a host.", nil, [[
+   hoststore policy explain nas.lan]])
+  host_argument(command)
+
+  command = add(policy, "apply", "Tag the hosts that are there as the rules would today.",
+    "Hosts that would be refused today are named and left alone.", [[
+   hoststore policy apply --dry-run]])
+  command:flag("--dry-run", "Only say what would happen.")
 end
 
 local function stream_commands(parser)
@@ -416,6 +441,7 @@ function arguments.parse(words)
   file_commands(parser)
   copy_commands(parser)
   snapshot_commands(parser)
+  policy_commands(parser)
   stream_commands(parser)
   feed_commands(parser)
   upkeep_commands(parser)

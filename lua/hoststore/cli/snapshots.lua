@@ -75,7 +75,26 @@ function snapshots.restore(store, options, out)
   end)
 end
 
+local function policy_retention(store, options, out)
+  if options.max_count or options.max_age then
+    return nil, { code = "usage", message = "--policy takes its limits from the policies: give no other" }
+  end
+  local result, err = store:apply_policy_retention { dry_run = options.dry_run }
+  if not result then
+    return nil, err
+  end
+  return out:answer((options.dry_run and "would be deleted: " or "deleted: ") ..
+    ("snapshots: %d, hosts: %d"):format(result.snapshots, result.hosts), function()
+    return present.object("snapshots", present.json(result.snapshots), "hosts", present.json(result.hosts))
+  end)
+end
+
 function snapshots.retention(store, options, out)
+  if options.policy then
+    return policy_retention(store, options, out)
+  elseif options.dry_run then
+    return nil, { code = "usage", message = "--dry-run goes with --policy" }
+  end
   local deleted, err = store:apply_retention { max_count = options.max_count, max_age = options.max_age }
   if not deleted then
     return nil, err

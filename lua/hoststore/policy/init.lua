@@ -197,16 +197,16 @@ function core.methods.explain_policies(store, host)
   return ask(set, "explain", host.id and host or nil, host)
 end
 
--- Tagging what is there ----------------------------------------------------------------------------------
+-- Applying them to what is there ----------------------------------------------------------------------------------
 
 ---@class hoststore.PolicyPlan
----@field update { before: hoststore.Host, tags: string[], effects: table[] }[]
+---@field update { before: hoststore.Host, changes: hoststore.HostChanges, effects: table[] }[]
 ---@field refused { host: hoststore.Host, message: string, field: string }[]  hosts that the rules would refuse today
 ---@field unchanged integer
 local plan = {}
 plan.__index = plan
 
---- What the `tag` rules would change of the hosts that are there. Nothing is written.
+--- What the `normalise` and `tag` rules would change of the hosts that are there. Nothing is written.
 ---@param filter table?  which hosts; all
 ---@return hoststore.PolicyPlan?, hoststore.Error?
 function core.methods.plan_policies(store, filter)
@@ -216,13 +216,13 @@ function core.methods.plan_policies(store, filter)
   if not set.box then return self end
   return require("hoststore.file").try(function()
     for host in store:hosts(filter) do
-      local result, failed = ask(set, "retag_host", host)
+      local result, failed = ask(set, "reapply", host)
       if not result then return nil, failed end
       if result.refusal then
         self.refused[#self.refused + 1] = { host = host, message = result.refusal.message,
           field = result.refusal.field }
       elseif result.changes then
-        self.update[#self.update + 1] = { before = host, tags = result.changes.tags, effects = result.effects }
+        self.update[#self.update + 1] = { before = host, changes = result.changes, effects = result.effects }
       else
         self.unchanged = self.unchanged + 1
       end
@@ -240,7 +240,7 @@ function plan:apply(given)
   given = options.check(given, apply_keys, "the options")
   return self.store:transaction(function()
     for _, change in ipairs(self.update) do
-      local host, err = self.store:update(change.before, { tags = change.tags }, { actor = given.actor,
+      local host, err = self.store:update(change.before, change.changes, { actor = given.actor,
         reason = given.reason or "policy", metadata = { policy = change.effects } })
       if not host then return nil, err end
     end

@@ -385,14 +385,17 @@ function apply(stage, before, host)
   return stages[stage](before, host)
 end
 
---- What tag rules make of a host that is there.
-function retag_host(host)
-  local before = copy(host)
+--- What the rules make of a host that is there.
+function reapply(host)
+  local before, changes, effects = copy(host), {}, {}
+  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
   local result = retag(before, host, {})
+  for _, effect in ipairs(result.effects) do effects[#effects + 1] = effect end
+  if not equal(before.tags, host.tags) then changes.tags = host.tags end
   for _, rule in ipairs(rules.validate) do
     result.refusal = result.refusal or validate_with(rule, host, before)
   end
-  return result
+  return { refusal = result.refusal, changes = effects[1] and changes, effects = effects }
 end
 
 --- What every rule says of a change, in the order they are asked.

@@ -1,0 +1,187 @@
+-- policy check, test, explain, apply.
+
+local present = require "hoststore.cli.present"
+local values = require "hoststore.cli.values"
+
+local policy = {}
+
+local DEFAULT_DIRECTORY = "/etc/hoststore/policies"
+
+-- The directory that is named, or else that of the database.
+local function directory_of(options)
+  if options.directory then
+    return options.directory
+  end
+  local target = options.db and require("hoststore.url").parse(options.db)
+  return target and target.options.policies or DEFAULT_DIRECTORY
+end
+
+local function file_json(file)
+  return present.object("file", present.json(file.name), "rules", present.json(file.rules))
+end
+
+function policy.policy_check(_, options, out)
+  local set = require("hoststore.policy").get(directory_of(options), true)
+  if set.err then
+    return nil, set.err
+  end
+  local files = {}
+  for i, name in ipairs(set.names) do
+    files[i] = { name = name, rules = set.about.files[name] or 0 }
+  end
+  if out.json then
+    out:value(present.object("ok", "true", "files", present.array(files, file_json)))
+    return 0
+  end
+  for _, file in ipairs(files) do
+    out:line(("%s: rules: %d"):format(file.name, file.rules))
+  end
+  out:line(("ok: files: %d"):format(#files))
+  return 0
+end
+
+local function result_json(result)
+  return present.object("file", present.json(result.file), "line", result.line and present.json(result.line),
+    "name", present.json(result.name), "ok", tostring(not result.problem),
+    "problem", result.problem and present.json(result.problem))
+end
+
+function policy.policy_test(_, options, out)
+  local results, err = require("hoststore.policy").test(directory_of(options))
+  if not results then
+    return nil, err
+  end
+  local failed = 0
+  for _, result in ipairs(results) do
+    failed = failed + (result.problem and 1 or 0)
+  end
+  if out.json then
+    out:value(present.object("passed", present.json(#results - failed), "failed", present.json(failed),
+      "tests", present.array(results, result_json)))
+    return failed > 0 and 1 or 0
+  end
+  for _, result in ipairs(results) do
+    if result.problem then
+      out:line(("%s:%d: %s: %s"):format(result.file, result.line or 0, result.name, result.problem), "red")
+    end
+  end
+  out:line(("%d passed, %d failed"):format(#results - failed, failed))
+  return failed > 0 and 1 or 0
+end
+
+local function said(line)
+  local parts = {}
+  local function add(what, list)
+    if list then
+      parts[#parts + 1] = what .. " " .. table.concat(list, ", ")
+    end
+  end
+  add("changes", line.changed)
+  add("adds", line.added)
+  add("removes", line.removed)
+  if line.message then
+    parts[#parts + 1] = ("refuses %s: %s"):format(line.field, line.message)
+  end
+  if parts[1] then
+    return table.concat(parts, "; ")
+  elseif line.kind == "validate" then
+    return "accepts"
+  end
+  return line.matched and "matches, nothing to change" or "-"
+end
+
+local function texts_json(list)
+  return list and present.array(list, present.json)
+end
+
+local function line_json(line)
+  return present.object("file", present.json(line.file), "line", line.line and present.json(line.line),
+    "rule", present.json(line.rule), "kind", present.json(line.kind), "matched", tostring(line.matched),
+    "changed", texts_json(line.changed), "added", texts_json(line.added), "removed", texts_json(line.removed),
+    "message", line.message and present.json(line.message), "field", line.field and present.json(line.field))
+end
+
+function policy.policy_explain(store, options, out)
+  local host, lines, err
+  host, err = values.host(store, options.host, options.hostname)
+  if not host then
+    return nil, err
+  end
+  lines, err = store:explain_policies(host)
+  if not lines then
+    return nil, err
+  end
+  return out:array(lines, {
+    columns = { "FILE", "RULE", "KIND", "SAYS" },
+    cells = function(line)
+      return { ("%s:%d"):format(line.file, line.line or 0), line.rule, line.kind, said(line) }
+    end,
+    json = line_json,
+  })
+end
+
+local COUNTERS = { "updated", "refused", "unchanged" }
+
+local function update_json(change)
+  return present.object("id", present.json(change.before.id), "ip", present.json(change.before.ip),
+    "hostname", present.json(change.before.hostname), "changes", present.json(change.changes))
+end
+
+local function refused_json(item)
+  return present.object("id", present.json(item.host.id), "ip", present.json(item.host.ip),
+    "hostname", present.json(item.host.hostname), "message", present.json(item.message),
+    "field", present.json(item.field))
+end
+
+local FIELDS = { "ip", "hostname", "aliases", "comment", "tags", "enabled", "expires_at", "origin" }
+
+local function shown(value)
+  return type(value) == "table" and table.concat(value, ",") or value ~= nil and tostring(value) or ""
+end
+
+local function changes_text(change)
+  local parts = {}
+  for _, field in ipairs(FIELDS) do
+    local value = change.changes[field]
+    if value ~= nil then
+      parts[#parts + 1] = ("%s %s -> %s"):format(field, shown(change.before[field]),
+        value == require("hoststore").null and "" or shown(value))
+    end
+  end
+  return table.concat(parts, "; ")
+end
+
+local function print_plan(plan, out)
+  for _, change in ipairs(plan.update) do
+    out:line(("%s %s: %s"):format(change.before.ip, change.before.hostname, changes_text(change)))
+  end
+  for _, item in ipairs(plan.refused) do
+    out:message(("%s %s would be refused today: %s"):format(item.host.ip, item.host.hostname, item.message))
+  end
+end
+
+function policy.policy_apply(store, options, out)
+  local plan, result, err
+  plan, err = store:plan_policies()
+  if not plan then
+    return nil, err
+  end
+  result = { updated = #plan.update, refused = #plan.refused, unchanged = plan.unchanged }
+  if not options.dry_run then
+    result, err = plan:apply { reason = options.reason }
+    if not result then
+      return nil, err
+    end
+  end
+  if out.json then
+    out:value(("{%s,%s,%s}"):format(present.members(result, COUNTERS),
+      '"update":' .. present.array(plan.update, update_json),
+      '"refuse":' .. present.array(plan.refused, refused_json)))
+    return 0
+  end
+  print_plan(plan, out)
+  out:line((options.dry_run and "would be: " or "") .. present.counters(result, COUNTERS))
+  return 0
+end
+
+return policy

@@ -1,0 +1,121 @@
+local cli = require "hoststore.cli"
+local core = require "hoststore.core"
+local json = require "hoststore.json"
+local system = require "spec.support.system"
+
+local SCRIPT = [[
+tag { name = "iot", filter = { ip = "10.0.3.0/24" }, add = "iot" }
+validate { name = "wpad", check = function(h) return h.hostname ~= "wpad", "nobody is called wpad", "hostname" end }
+retention { name = "old", count = 1 }
+test { name = "tagged", host = { ip = "10.0.3.1", hostname = "a" }, expect = { tags = { "iot" } } }
+]]
+
+describe("hoststore policy", function()
+  local directory
+
+  before_each(function()
+    directory = system.directory()
+    assert(core.sys.mkdir_p(directory .. "/policies"))
+  end)
+
+  after_each(function() system.remove(directory) end)
+
+  local function write(name, text)
+    local file = assert(io.open(directory .. "/policies/" .. name, "wb"))
+    file:write(text)
+    file:close()
+  end
+
+  local function run_on(policies, ...)
+    local texts = { "", "" }
+    local function file(i)
+      return { write = function(_, text)
+        texts[i] = texts[i] .. text
+        return true
+      end }
+    end
+    local url = ("sqlite://%s/x.db?policies=%s"):format(directory, policies)
+    local code = cli.run({ "--db", url, "--actor", "alice", ... },
+      { stdout = file(1), stderr = file(2), terminal = false })
+    return code, texts[1], texts[2]
+  end
+
+  local function run(...)
+    return run_on(directory .. "/policies", ...)
+  end
+
+  it("check says how many rules there are, or the line that is wrong, and needs no database", function()
+    write("10-iot.lua", SCRIPT)
+    write("20-none.lua", "-- nothing yet\n")
+    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" }, { run("policy", "check") })
+    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" },
+      { run_on("/nowhere", "policy", "check", directory .. "/policies") })
+    assert.is_nil(core.sys.stat(directory .. "/x.db"))
+    write("20-none.lua", "\nlocal x = = 1\n")
+    local code, stdout, stderr = run("policy", "check")
+    assert.same({ 1, "" }, { code, stdout })
+    assert.matches("^hoststore: 20%-none%.lua:2: ", stderr)
+    code, stdout, stderr = run("policy", "check", "--json")
+    assert.equal("", stdout)
+    local err = assert(json.decode(stderr)).error
+    assert.same({ 1, "policy", 2 }, { code, err.code, err.line })
+    code, stdout, stderr = run("policy", "check", directory .. "/none")
+    assert.same({ 1, "" }, { code, stdout })
+    assert.matches("none", stderr)
+  end)
+
+  it("test runs the cases of the scripts and fails when one does", function()
+    write("10-iot.lua", SCRIPT)
+    assert.same({ 0, "1 passed, 0 failed\n", "" }, { run("policy", "test") })
+    write("20-more.lua", 'test { name = "wrong", host = { ip = "10.0.4.1", hostname = "a" }, ' ..
+      'expect = { tags = { "iot" } } }')
+    assert.same({ 1, "20-more.lua:1: wrong: tags is {}, not {iot}\n1 passed, 1 failed\n", "" },
+      { run("policy", "test") })
+    local code, stdout = run("policy", "test", "--json")
+    assert.same({ 1, 1, false }, { code, json.decode(stdout).failed, json.decode(stdout).tests[2].ok })
+  end)
+
+  it("explain shows what each rule says of a host", function()
+    run("add", "10.0.3.1", "a")
+    write("10-iot.lua", SCRIPT)
+    local code, stdout = run("policy", "explain", "a")
+    assert.equal(0, code)
+    assert.equal("FILE          RULE  KIND      SAYS\n10-iot.lua:1  iot   tag       adds iot\n" ..
+      "10-iot.lua:2  wpad  validate  accepts\n", stdout)
+    stdout = select(2, run("policy", "explain", "a", "--json"))
+    assert.same({ "iot", { "iot" } }, { json.decode(stdout)[1].rule, json.decode(stdout)[1].added })
+    assert.equal(3, (run("policy", "explain", "nobody")))
+  end)
+
+  it("apply tags what is there, and a dry run only says so", function()
+    run("add", "10.0.3.1", "a")
+    run("add", "10.0.3.2", "wpad")
+    write("10-iot.lua", SCRIPT)
+    assert.same({ 0, "10.0.3.1 a: tags  -> iot\nwould be: 1 updated, 1 refused\n",
+      "hoststore: 10.0.3.2 wpad would be refused today: nobody is called wpad\n" },
+      { run("policy", "apply", "--dry-run") })
+    assert.equal("[]\n", select(2, run("list", "--tag", "iot", "--json")))
+    local code, stdout = run("policy", "apply", "--json")
+    assert.same({ 0, 1, 1 }, { code, json.decode(stdout).updated, json.decode(stdout).refused })
+    assert.equal("a", json.decode(select(2, run("list", "--tag", "iot", "--json")))[1].hostname)
+    assert.matches("1 refused", select(2, run("policy", "apply")))
+  end)
+
+  it("a refusal is the answer of the command that was refused", function()
+    write("10-iot.lua", SCRIPT)
+    local code, _, stderr = run("add", "10.0.3.2", "wpad")
+    assert.same({ 1, "hoststore: nobody is called wpad\n" }, { code, stderr })
+    code, _, stderr = run("add", "10.0.3.2", "wpad", "--json")
+    assert.same({ 1, "policy", "hostname" }, { code, json.decode(stderr).error.code, json.decode(stderr).error.field })
+  end)
+
+  it("retention --policy does what the rules say", function()
+    write("10-iot.lua", SCRIPT)
+    for _ = 1, 3 do run("snapshot", "create") end
+    assert.same({ 0, "would be deleted: snapshots: 2, hosts: 0\n", "" }, { run("retention", "--policy", "--dry-run") })
+    assert.same({ 0, "deleted: snapshots: 2, hosts: 0\n", "" }, { run("retention", "--policy") })
+    assert.equal(1, #json.decode(select(2, run("snapshot", "list", "--json"))))
+    assert.equal(2, (run("retention", "--policy", "--max-count", "3")))
+    assert.equal(2, (run("retention", "--dry-run")))
+  end)
+end)
