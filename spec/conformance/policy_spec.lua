@@ -519,6 +519,25 @@ for _, backend in ipairs(require "spec.support.backends") do
           { entry.type, entry.reason, entry.metadata })
       end)
 
+      it("can look at more hosts than a rule may see at once, and its failure breaks no write", function()
+        at(1774958400)
+        local store = open([[
+          retention { name = "leases", expired_hosts = "remove", keep = function() error "keep is broken" end }]],
+          { clock = clock })
+        local lines = {}
+        for i = 1, 1201 do
+          lines[i] = ('{"ip":"10.0.%d.%d","hostname":"a","expires_at":%d}'):format(math.floor(i / 250), i % 250,
+            now + 60)
+        end
+        assert(store:import({ text = table.concat(lines, "\n") }, { format = "ndjson" }))
+        assert.equal(1201, store:count())
+        at(now + 120)
+        assert.equal(1201, assert(store:apply_policy_retention()).hosts)
+        assert(store:snapshot())
+        assert.matches("keep is broken", refused(store:apply_policy_retention()).message)
+        assert(store:add { ip = "10.0.0.1", hostname = "b" })
+      end)
+
       it("does nothing by a clock that is before the newest event, or years behind it", function()
         at(1774958400)
         local store = open([[retention { name = "all", expired_hosts = "remove", age = "1d" }]], { clock = clock })

@@ -431,6 +431,28 @@ describe("the sandbox", function()
     end)
   end)
 
+  it("survives that memory runs out anywhere", function()
+    local ended = 0
+    for memory = 262144, 1400000, 9973 do
+      local box = Sandbox.new { memory = memory, instructions = 1e7 }
+      box:set("ours", function(...) return ..., {} end)
+      local ok = box:load("t.lua", [[
+        local kept = {}
+        function f(t)
+          for i = 1, 600 do
+            kept[i] = { i, ("x"):rep(i), tostring(i) .. "y", pcall(error, { i }), ("a b"):gsub("%w", "%0%0") }
+            kept[i][7] = ours { t }
+            table.sort(kept[i], function(a, b) return tostring(a) < tostring(b) end)
+          end
+          return #kept
+        end]])
+      local result = ok and box:call("f", { ("z"):rep(1000) })
+      ended = ended + (result and 1 or 0)
+      if not result then assert.matches("memory", select(2, box:call "f").message) end
+    end
+    assert.is_true(ended > 5 and ended < 110, ended .. " ended")
+  end)
+
   it("can be closed again and again, and by the collector", function()
     local box = new()
     box:close()

@@ -68,9 +68,9 @@ end
 ---@field about table?  counts of rules, outputs and tests; nil when a file is broken
 ---@field err hoststore.Error?  why it is
 
-local function compile(directory, names)
-  local box = require("hoststore.policy.sandbox").new { memory = MEMORY, instructions = INSTRUCTIONS,
-    seconds = SECONDS }
+local function compile(directory, names, scale)
+  local box = require("hoststore.policy.sandbox").new { memory = MEMORY * scale, instructions = INSTRUCTIONS * scale,
+    seconds = SECONDS * scale }
   local set = { box = box, names = names }
   set.about, set.err = fill(box, directory, names)
   if not set.about then box:close() end
@@ -94,7 +94,7 @@ function policy.get(directory, fresh)
   end
   if not known or known.signature ~= signature then
     if known and known.set.box then known.set.box:close() end
-    known = { signature = signature, set = compile(directory, names) }
+    known = { signature = signature, set = compile(directory, names, 1) }
     compiled[directory] = known
   end
   return known.set
@@ -252,6 +252,9 @@ end
 
 -- Routers boot in 1970 and sometimes in 2033: what is old by such a clock is not to be deleted.
 local MAX_JUMP = 400 * 86400
+local BATCH = 500
+-- Retention looks at thousands of snapshots in one call, in a sandbox of its own.
+local RETENTION_SCALE = 8
 
 local function check_clock(store, now)
   local newest, err = core.events(store, { backward = true, limit = 1 })
@@ -264,12 +267,28 @@ local function check_clock(store, now)
   return true
 end
 
-local function remove_hosts(store, set, now, given)
-  local candidates = {}
-  for host in store:hosts() do
-    if host.expires_at and host.expires_at < now then candidates[#candidates + 1] = host end
+-- The expired hosts that a rule removes. They are asked about some at a time: there may be many.
+local function find_expired(store, set, now)
+  local found, batch = {}, {}
+  local function ask_about_batch()
+    local expired, err = ask(set, "expire_hosts", batch, now)
+    for _, item in ipairs(expired or {}) do found[#found + 1] = item end
+    batch = {}
+    return expired, err
   end
-  local expired, err = ask(set, "expire_hosts", candidates, now)
+  for host in store:hosts() do
+    if host.expires_at and host.expires_at < now then batch[#batch + 1] = host end
+    if #batch == BATCH then
+      local asked, err = ask_about_batch()
+      if not asked then return nil, err end
+    end
+  end
+  local asked, err = ask_about_batch()
+  return asked and found, err
+end
+
+local function remove_hosts(store, set, now, given)
+  local expired, err = find_expired(store, set, now)
   if not expired then return nil, err end
   for _, item in ipairs(given.dry_run and {} or expired) do
     local done
@@ -305,17 +324,20 @@ function core.methods.apply_policy_retention(store, given)
   local set, err = set_of(store)
   if not set then return nil, err end
   if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
-  local now = core.now(store)
-  return require("hoststore.file").try(store.transaction, store, function()
+  local now, own = core.now(store), compile(directories[store], set.names, RETENTION_SCALE)
+  local result
+  result, err = require("hoststore.file").try(store.transaction, store, function()
     local good, snapshots, hosts, failed
     good, failed = check_clock(store, now)
     if not good then return nil, failed end
-    snapshots, failed = remove_snapshots(store, set, now, given)
+    snapshots, failed = remove_snapshots(store, own, now, given)
     if not snapshots then return nil, failed end
-    hosts, failed = remove_hosts(store, set, now, given)
+    hosts, failed = remove_hosts(store, own, now, given)
     if not hosts then return nil, failed end
     return { snapshots = snapshots, hosts = hosts }
   end, { readonly = given.dry_run or false })
+  own.box:close()
+  return result, err
 end
 
 -- Tests of the scripts themselves ---------------------------------------------------------------------------
