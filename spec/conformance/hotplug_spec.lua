@@ -153,6 +153,21 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({ "10.0.0.6 laptop mac:" .. MAC2 }, hosts())
     end)
 
+    it("give their name to who has it now, though dnsmasq says that it only repeats itself", function()
+      one("add", MAC1, "10.0.0.5", "laptop")
+      one("add", MAC2, "10.0.0.6", "phone")
+      lease("old", MAC1, "10.0.0.5", nil, { lost = "laptop", missing = 1 })
+      lease("old", MAC2, "10.0.0.6", nil, { lost = "phone", missing = 1 })
+      lease("old", MAC2, "10.0.0.6", "laptop", { missing = 1 })
+      assert.equal(2, run().written)
+      assert.same({ "10.0.0.6 laptop mac:" .. MAC2 }, hosts())
+      lease("add", "aa:bb:cc:dd:ee:03", "10.0.0.7", "tv")
+      lease("old", "aa:bb:cc:dd:ee:03", "10.0.0.7", nil, { lost = "tv", missing = 1 })
+      lease("old", MAC2, "10.0.0.6", "tv", { missing = 1 })
+      assert.equal(1, run().written)
+      assert.same({ "10.0.0.6 tv mac:" .. MAC2 }, hosts())
+    end)
+
     it("keep a name that two servers gave out, however often both repeat what they know", function()
       one("add", MAC1, "10.0.0.5", "laptop")
       one("old", MAC2, "10.1.0.6", "laptop", { missing = 1 })
@@ -162,7 +177,10 @@ for _, backend in ipairs(require "spec.support.backends") do
         one("old", MAC2, "10.1.0.6", "laptop", { missing = 1 })
       end
       assert.equal(position, core.position(store))
-      assert.equal(2, #hosts())
+      lease("old", MAC1, "10.0.0.5", "desktop", { missing = 1 })
+      lease("old", MAC2, "10.1.0.6", "desktop", { missing = 1 })
+      assert.equal(2, run().written)
+      assert.same({ "10.0.0.5 desktop mac:" .. MAC1, "10.1.0.6 desktop mac:" .. MAC2 }, hosts())
     end)
 
     it("of one machine share a name over IPv4 and IPv6", function()
@@ -196,6 +214,19 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.equal(0, one("add", MAC1, "10.0.0.6", "files"))
         assert.equal(0, one("add", MAC1, "10.0.0.6", "nas", { domain = "lan" }))
         assert.equal(0, one("add", DUID1, "fd00::6", "files", { iaid = 1 }))
+      end)
+
+      it("a name that a rule of the store completes to an admin's is no lease's", function()
+        local add = store.add
+        assert(store:add { ip = "10.0.0.5", hostname = "nas.lan" })
+        core.methods.add = function(self, given, by)
+          given.hostname = given.hostname .. ".lan"
+          return add(self, given, by)
+        end
+        local ok, written = pcall(one, "add", MAC1, "10.0.0.6", "nas")
+        core.methods.add = add
+        assert.same({ true, 0 }, { ok, written })
+        assert.same({ "10.0.0.5 nas.lan admin" }, hosts())
       end)
 
       it("a lease keeps its name when the new one is an admin's", function()

@@ -65,9 +65,34 @@ local function has_name(host, name)
   return false
 end
 
+-- Other leases that have the name of a host. One machine may have it at several addresses.
+local function namesakes(store, host, client)
+  local hosts, err = store:lookup(host.hostname)
+  if not hosts then return nil, err end
+  local found = {}
+  for _, other in ipairs(hosts) do
+    if other.id ~= host.id and other.origin == "dhcp" and lease.family(other.ip) == lease.family(host.ip)
+      and not lease.same_machine(lease.client_of(other), client) then
+      found[#found + 1] = other
+    end
+  end
+  return found
+end
+
+-- Whether the name of a host was lost to another lease. Else it is kept: dnsmasq says so, too, just before
+-- it tells of a new one.
+local function has_lost_name(store, event, mine)
+  if not (mine and event.lost) or event.name or not has_name(mine, event.lost) then return false end
+  local others, err = namesakes(store, mine, event.client)
+  if not others then return nil, err end
+  return others[1] ~= nil
+end
+
 -- The name the lease is to have: the one it says, else the one it has, unless they are owned.
 local function choose_name(store, event, mine)
-  local present = mine and mine.hostname
+  local lost, failure = has_lost_name(store, event, mine)
+  if lost == nil then return nil, failure end
+  local present = mine and not lost and mine.hostname or nil
   local said = event.name
   if said and mine and has_name(mine, said) then said = present end
   for _, name in ipairs { said or present, present } do
@@ -90,16 +115,9 @@ end
 -- Others lose a name that is claimed here: dnsmasq gives it to one machine.
 local function take_name(store, event, host, by)
   if event.missing then return true end
-  local hosts, err = store:lookup(host.hostname)
-  if not hosts then return nil, err end
-  for _, other in ipairs(hosts) do
-    if other.id ~= host.id and other.origin == "dhcp" and lease.family(other.ip) == lease.family(host.ip)
-      and not lease.same_machine(lease.client_of(other), event.client) then
-      local done, failure = delete(store, other, by, "another client has its name now")
-      if not done then return nil, failure end
-    end
-  end
-  return true
+  local others, err = namesakes(store, host, event.client)
+  if not others then return nil, err end
+  return delete_all(store, others, by, "another client has its name now")
 end
 
 -- A rule of the store may have completed the name: what it is now must not be owned either.

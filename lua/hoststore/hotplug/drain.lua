@@ -39,7 +39,8 @@ local function to_lease(event, context)
   local client = lease.client(event.client, event.ip, event.iaid)
   if not client then return nil, "the client's MAC address or DUID is none" end
   local made = { file = event.file, action = event.action, ip = event.ip, client = client,
-    name = lease.name(event.name), domain = lease.name(event.domain), missing = event.missing }
+    name = lease.name(event.name), lost = lease.name(event.lost), domain = lease.name(event.domain),
+    missing = event.missing }
   made.ends, made.about = reckon_end(event, context)
   return made
 end

@@ -1,8 +1,8 @@
 --- What the system says of a lease, as an event for the spool: texts, as they came.
 ---
 --- An event has `action` (add, old, del; ntp), and of a lease `client` (a MAC address, or a DUID),
---- `ip`, `name`, `domain`, `expires`, `remaining`, `iaid`, `missing`. All of them are what a client may have
---- sent; the drainer judges them.
+--- `ip`, `name`, `lost` (the name it had), `domain`, `expires`, `remaining`, `iaid`, `missing` (dnsmasq repeats
+--- what it has on file). All of them are what a client may have sent; the drainer judges them.
 local event = {}
 
 local dnsmasq_actions = { add = "add", old = "old", del = "del" }
@@ -22,7 +22,8 @@ local function lease(action, client, ip, name)
     expires = variable "DNSMASQ_LEASE_EXPIRES",
     remaining = variable "DNSMASQ_TIME_REMAINING" or action == "add" and variable "DNSMASQ_LEASE_LENGTH" or nil,
     iaid = variable "DNSMASQ_IAID",
-    missing = variable "DNSMASQ_DATA_MISSING",
+    lost = variable "DNSMASQ_OLD_HOSTNAME",
+    missing = action == "old" and variable "DNSMASQ_DATA_MISSING" or nil,
   }
 end
 
@@ -59,18 +60,20 @@ local function text(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
---- The event of a call of dnsmasq's lease(action, table), whose numbers may be floats.
+--- The event of a call of dnsmasq's lease(action, table), whose numbers may be floats. Unlike a script's,
+--- its table still has the name that is lost.
 ---@param action string
 ---@param given table
 ---@return table<string, string>?
 function event.of_call(action, given)
   local client, ip = text(given.client_duid) or text(given.mac_address), text(given.ip_address)
   if not (dnsmasq_actions[action] and client and ip) then return nil end
+  local name, lost = text(given.hostname), text(given.old_hostname)
   return {
-    action = action, client = client, ip = ip, name = text(given.hostname), domain = text(given.domain),
-    expires = text(given.lease_expires), remaining = text(given.time_remaining) or
-      action == "add" and text(given.lease_length) or nil,
-    iaid = text(given.iaid), missing = text(given.data_missing),
+    action = action, client = client, ip = ip, name = name ~= lost and name or nil, lost = lost,
+    domain = text(given.domain), expires = text(given.lease_expires),
+    remaining = text(given.time_remaining) or action == "add" and text(given.lease_length) or nil,
+    iaid = text(given.iaid), missing = action == "old" and text(given.data_missing) or nil,
   }
 end
 

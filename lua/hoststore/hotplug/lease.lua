@@ -76,14 +76,19 @@ lease.family = family
 local Reduction = {}
 Reduction.__index = Reduction
 
+-- A later event without a name leaves the lease the name it had, unless it says that this is lost.
+local function inherit_name(self, later, event)
+  if later.action ~= "del" and later.client == event.client and not later.name and later.lost ~= event.name then
+    later.name = self:free_name(event)
+  end
+end
+
 -- What a later event has made of a name, an address or a lease leaves nothing for this one to say.
 function Reduction:take(event)
   local key = event.ip .. " " .. event.client
   local later = self.owned[event.ip]
   if later then
-    if later.action ~= "del" and later.client == event.client and not later.name and event.action ~= "del" then
-      later.name = self:free_name(event)
-    end
+    if event.action ~= "del" then inherit_name(self, later, event) end
     return
   elseif self.ended[key] then
     if event.action ~= "del" then
@@ -120,7 +125,14 @@ function lease.reduce(events)
   for i = #events, 1, -1 do
     reduction:take(events[i])
   end
-  return reduction.kept
+  -- Whose name is lost is looked at when it is known who has it now.
+  local ordered = {}
+  for _, without_name in ipairs { false, true } do
+    for _, event in ipairs(reduction.kept) do
+      if (event.action ~= "del" and not event.name) == without_name then ordered[#ordered + 1] = event end
+    end
+  end
+  return ordered
 end
 
 return lease
