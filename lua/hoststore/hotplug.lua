@@ -56,18 +56,19 @@ function hotplug.drain(given, lock)
   end)
 end
 
---- Brings the hosts of origin "dhcp" in step with a file of leases, by the same rules as events: what a
---- server's own file says when it sends no events, or some were lost.
----@param file string
+--- Brings the hosts of origin "dhcp" in step with files of leases, by the same rules as events: what servers
+--- have written down when they send no events, or some were lost. What no file has is over, so give all of them.
+---@param files string|string[]
 ---@param given { format: "leases"|"odhcpd"|nil, db: string?, tenant: string?, actor: string?, spool: string? }?
----@return { events: integer, written: integer, bad: integer, errors: table[] }?
+---  format: by the name of each file, "odhcpd" in it or not
+---@return { events: integer, written: integer, bad: integer, errors: table[] }?  errors: { file=, line=, message= }
 ---@return hoststore.Error?
-function hotplug.sync(file, given)
+function hotplug.sync(files, given)
   given = given or {}
+  if type(files) == "string" then files = { files } end
   local chosen = settings(given)
   return with_store(chosen, function(store)
-    return require("hoststore.hotplug.sync")(store, file, given.format or "leases",
-      given.spool or spool.directory(), chosen)
+    return require("hoststore.hotplug.sync")(store, files, given.format, given.spool or spool.directory(), chosen)
   end)
 end
 

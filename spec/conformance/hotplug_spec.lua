@@ -413,7 +413,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       local function bring_in(text, format)
         system.write(path, text)
-        return assert(sync(store, path, format or "leases", directory, { actor = "dhcp", expiry = true }))
+        return assert(sync(store, { path }, format, directory, { actor = "dhcp", expiry = true }))
       end
 
       it("are what is leased: others begin or end, by the same rules as events", function()
@@ -431,7 +431,13 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.equal(0, bring_in(text).written)
       end)
 
-      it("are imported as dhcp's, with a plan before", function()
+      it("give a name to who has it there", function()
+        one("add", MAC1, "10.0.0.5", "laptop")
+        bring_in(("0 %s 10.0.0.5 * *\n0 %s 10.0.0.6 laptop *\n"):format(MAC1, MAC2))
+        assert.same({ "10.0.0.6 laptop mac:" .. MAC2 }, hosts())
+      end)
+
+      it("are imported as dhcp's", function()
         local text = ("4102444800 %s 10.0.0.5 laptop 01:%s\n4102444800 %s 10.0.0.6 * *\nduid %s\n" ..
           "0 77 fd00::5 laptop %s\nwhat is this\n"):format(MAC1, MAC1, MAC2, DUID2, DUID1)
         system.write(path, text)
@@ -465,7 +471,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       it("are neither of a format that holds none", function()
         system.write(path, "10.0.0.1 a\n")
-        expect.invalid("format", sync(store, path, "hosts", directory, {}))
+        expect.invalid("format", sync(store, { path }, "hosts", directory, {}))
       end)
     end)
 

@@ -13,6 +13,9 @@ local enter, join = system.network()
 -- dnsmasq has an interpreter of its own, which is not sanitised.
 local has_lua = _VERSION == "Lua 5.4" and not os.getenv "LD_PRELOAD"
 
+-- Sanitised processes take their time.
+local ROUNDS = os.getenv "LD_PRELOAD" and 2 or 10
+
 if enter then
   describe("dnsmasq", function()
     local directory, path, pid
@@ -227,13 +230,15 @@ if enter then
         return told:find "%.15 nas\n" and told:find "%.20 books\n"
       end)
       system.wait("nobody drains", is_idle)
-      assert.equal("books.lan", with_store(function(store) return assert(store:reverse("192.168.55.20"))[1].hostname end))
+      with_store(function(store)
+        assert.equal("books.lan", assert(store:reverse "192.168.55.20")[1].hostname)
+      end)
       local position = with_store(core.position)
       local database = system.read(directory .. "/hosts.db")
       local function runs()
         return select(2, system.read(directory .. "/runs"):gsub("\n", ""))
       end
-      for _ = 1, 10 do
+      for _ = 1, ROUNDS do
         local before = runs()
         system.run("kill -HUP " .. pid)
         system.wait("all leases are told of", function() return runs() >= before + 200 end)

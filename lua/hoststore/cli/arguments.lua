@@ -370,13 +370,14 @@ HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
    dnsmasq --dhcp-script=SCRIPT    # SCRIPT: exec hoststore hotplug "$@"
    hoststore hotplug dhcp          # in /etc/hotplug.d/dhcp
    hoststore hotplug --drain       # from cron: what had to wait
-   hoststore hotplug --leases /tmp/dhcp.leases]])
+   hoststore hotplug --leases /tmp/dhcp.leases --leases /tmp/odhcpd.leases]])
   command:argument("event", "The event."):args "*"
   command:mutex(
     command:flag("--drain", "Bring the events of the spool into the database now."),
-    command:option("--leases", "Bring the leases in step with this file of dnsmasq or odhcpd."):argname "<file>"
+    command:option("--leases", "Bring the leases in step with this file of a server (repeat for all servers).")
+      :count "*":argname "<file>"
   )
-  command:option("--format", "The format of --leases: leases (dnsmasq, default) or odhcpd.")
+  command:option("--format", "The format of --leases: leases (dnsmasq) or odhcpd; by default the file's name tells.")
     :choices { "leases", "odhcpd" }:argname "<format>"
   command:option("--spool", "The directory of the spool."):argname "<directory>"
 end

@@ -9,7 +9,7 @@ local COUNTERS = { "events", "written", "bad" }
 
 local function answer(result, out)
   for _, err in ipairs(result.errors or {}) do
-    out:message(err.line and ("line %d: %s"):format(err.line, err.message) or err.message)
+    out:message(("%s:%d: %s"):format(err.file, err.line, err.message))
   end
   if out.json then
     out:value("{" .. present.members(result, COUNTERS) .. "}")
@@ -39,7 +39,7 @@ end
 
 --- Runs the command, which opens a store only for what takes one.
 function command.run(options, out)
-  if options.leases then
+  if options.leases[1] then
     return sync(options, out)
   elseif options.drain then
     return drain(options, out)

@@ -80,9 +80,10 @@ local function namesakes(store, host, client)
 end
 
 -- Whether the name of a host was lost to another lease. Else it is kept: dnsmasq says so, too, just before
--- it tells of a new one.
+-- it tells of a new one. `lost` is the name, or true when it is just known that there is none.
 local function has_lost_name(store, event, mine)
-  if not (mine and event.lost) or event.name or not has_name(mine, event.lost) then return false end
+  if not mine or not event.lost or event.name then return false end
+  if event.lost ~= true and not has_name(mine, event.lost) then return false end
   local others, err = namesakes(store, mine, event.client)
   if not others then return nil, err end
   return others[1] ~= nil

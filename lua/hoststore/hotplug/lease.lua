@@ -116,6 +116,19 @@ function Reduction:free_name(event)
   return event.name
 end
 
+--- Those without a name behind all others: whose name is lost can be seen when it is known who has it now.
+---@param events table[]
+---@return table[]
+function lease.nameless_last(events)
+  local ordered = {}
+  for _, nameless in ipairs { false, true } do
+    for _, event in ipairs(events) do
+      if (event.action ~= "del" and not event.name) == nameless then ordered[#ordered + 1] = event end
+    end
+  end
+  return ordered
+end
+
 --- The events that say where the leases stand in the end. These alone are carried out: applied a
 --- second time they find everything done, and what came and went in between wears out no flash.
 ---@param events table[]  leases, oldest first
@@ -125,14 +138,7 @@ function lease.reduce(events)
   for i = #events, 1, -1 do
     reduction:take(events[i])
   end
-  -- Whose name is lost is looked at when it is known who has it now.
-  local ordered = {}
-  for _, without_name in ipairs { false, true } do
-    for _, event in ipairs(reduction.kept) do
-      if (event.action ~= "del" and not event.name) == without_name then ordered[#ordered + 1] = event end
-    end
-  end
-  return ordered
+  return lease.nameless_last(reduction.kept)
 end
 
 return lease
