@@ -292,6 +292,19 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.is_truthy(store:find("10.0.0.8", "new8"))
     end)
 
+    it("that are told of just before the drainer lets go of its lock are brought in, too", function()
+      lease("add", MAC1, "10.0.0.5", "laptop")
+      local lock = assert(core.sys.try_lock(directory .. "/lock"))
+      local told = { release = function()
+        -- Whoever tells of a lease now finds the lock taken, and leaves it to us.
+        lease("add", MAC2, "10.0.0.6", "phone")
+        lock:release()
+      end }
+      local result = assert(drain.run(store, directory, {}, told))
+      assert.same({ 2, 2 }, { result.events, result.written })
+      assert.same({}, spool.pending(directory))
+    end)
+
     describe("applied once more, as after a crash before their files are gone,", function()
       local remove = spool.remove
       after_each(function() spool.remove = remove end)
