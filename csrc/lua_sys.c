@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lua_process.h"
+#include "lua_spool.h"
 #include "lua_value.h"
 
 int luaopen_hoststore_sys(lua_State *L);
@@ -383,7 +383,7 @@ int luaopen_hoststore_sys(lua_State *L)
 	make_metatable(L);
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
-	set_process_functions(L);
+	set_spool_functions(L);
 	push_errno(L);
 	lua_setfield(L, -2, "errno");
 	return 1;

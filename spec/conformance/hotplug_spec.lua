@@ -255,13 +255,20 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.equal(0, one("old", MAC2, "10.0.0.5", "nas", { domain = "lan" }))
     end)
 
+    local HOSTILE = { "$(reboot);x", "a b", "a\nb 10.0.0.1", "#", "%s%n", "'", '"', "-a", "a..b", "\195\164", "\255",
+      "10.0.0.1", "*", "localhost", "wpad", "wpad.lan", ("x"):rep(10000), ("x"):rep(64) .. ".lan", "`id`", "a\0b" }
+
     it("take no name that is none, or that would make others trust the client", function()
-      local hostile = { "$(reboot);x", "a b", "a\nb 10.0.0.1", "#", "%s%n", "'", '"', "-a", "a..b", "\195\164", "\255",
-        "10.0.0.1", "*", "localhost", "wpad", "wpad.lan", ("x"):rep(10000), ("x"):rep(64) .. ".lan" }
-      for _, name in ipairs(hostile) do
-        lease("add", MAC1, "10.0.0.5", name)
+      for _, name in ipairs(HOSTILE) do
+        lease("add", MAC1, "10.0.0.5", name, { domain = name, expires = name, remaining = name, iaid = name })
         assert.same({ 0, 0 }, { run().written, #hosts() }, name)
       end
+      for _, text in ipairs(HOSTILE) do
+        lease("add", text, "10.0.0.5", "laptop")
+        lease("add", MAC1, text, "laptop")
+        assert.equal(text == "10.0.0.1" and 1 or 0, run().written, text)
+      end
+      one("del", MAC1, "10.0.0.1")
       assert.equal(1, one("add", MAC1, "10.0.0.5", "good"))
     end)
 
@@ -442,6 +449,16 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ "10.0.0.4 tv mac:aa:bb:cc:dd:ee:04", "10.0.0.5 laptop mac:" .. MAC1, "10.0.0.8 pinned dhcp",
           "10.0.0.9 nas admin" }, hosts())
         assert.equal(0, bring_in(text).written)
+      end)
+
+      it("make no host of what is no name", function()
+        for _, name in ipairs(HOSTILE) do
+          system.write(path, ("0 %s 10.0.0.5 %s *\n"):format(MAC1, name))
+          assert.equal(0, assert(store:import(path, { format = "leases", origin = "dhcp" })).created, name)
+          system.write(path, ("# lan aabbccddee01 ipv4 %s -1 a000005 32 10.0.0.5/32\n"):format(name))
+          assert.equal(0, assert(store:import(path, { format = "odhcpd", origin = "dhcp" })).created, name)
+          assert.equal(0, bring_in(("0 %s 10.0.0.5 %s *\n"):format(MAC1, name)).written, name)
+        end
       end)
 
       it("give a name to who has it there", function()

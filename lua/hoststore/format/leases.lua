@@ -7,6 +7,7 @@
 --- The line "duid …" is the server's, and what follows it are leases of IPv6, with the IAID in the place
 --- of the MAC address. An end of 0 is never; the name * is none, and such a lease is no host.
 local core = require "hoststore.core"
+local formats = require "hoststore.format"
 local lease = require "hoststore.hotplug.lease"
 
 local leases = { fields = { tags = true, expires_at = true } }
@@ -35,7 +36,8 @@ function leases.leases(lines)
   end
 end
 
---- Reads the leases that are hosts, from an iterator over all.
+--- Reads the leases that are hosts, from an iterator over all. A name that is none, or that no client gets, is
+--- reported.
 ---@param next fun(): integer?, table?, string?
 function leases.hosts(next)
   return function()
@@ -43,8 +45,9 @@ function leases.hosts(next)
       local number, found, message = next()
       if not found then return number, nil, message end
       if found.hostname then
-        return number, { ip = found.ip, hostname = found.hostname, tags = { found.client },
-          expires_at = found.expires_at }
+        local name = lease.name(found.hostname)
+        if not name then return number, nil, formats.quote(found.hostname) .. " is no name for a client" end
+        return number, { ip = found.ip, hostname = name, tags = { found.client }, expires_at = found.expires_at }
       end
     end
   end

@@ -1,4 +1,4 @@
-/* lua_process.c -- what a spool needs of the system: a lock, names in order, and work that goes on
+/* lua_spool.c -- what a spool needs of the system: a lock, names in order, and work that goes on
  * when the caller is gone.
  *
  * As in lua_sys.c, a function returns its value, or nil, a message and errno. */
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lua_process.h"
+#include "lua_spool.h"
 
 static int fail(lua_State *L, const char *what, int number)
 {
@@ -27,14 +27,14 @@ static int fail(lua_State *L, const char *what, int number)
 
 /* -- a lock ------------------------------------------------------------------------------------- */
 
-#define LOCK "hoststore.Lock"
+#define LOCK "hoststore.SpoolLock"
 
 struct lock {
 	int fd;				/* -1: given up */
 };
 
 /* try_lock(path): a lock that ends with the last process that holds it, or false while it is taken */
-static int process_try_lock(lua_State *L)
+static int spool_try_lock(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	struct lock *lock = lua_newuserdata(L, sizeof *lock);
@@ -133,7 +133,7 @@ static void run_orphaned(lua_State *L, int kept)
 
 /* background(lock, fn): fn runs in a process of its own, which has the lock and nothing else that is
  * open here. True as soon as it has begun. */
-static int process_background(lua_State *L)
+static int spool_background(lua_State *L)
 {
 	struct lock *lock = luaL_checkudata(L, 1, LOCK);
 	int status = 0;
@@ -158,7 +158,7 @@ static int process_background(lua_State *L)
 /* -- files and names ------------------------------------------------------------------------------- */
 
 /* list(path): the names in a directory, in no order */
-static int process_list(lua_State *L)
+static int spool_list(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	DIR *directory = opendir(path);
@@ -179,7 +179,7 @@ static int process_list(lua_State *L)
 }
 
 /* sequence(): a name that sorts behind those made before it, by whatever process since the start */
-static int process_sequence(lua_State *L)
+static int spool_sequence(lua_State *L)
 {
 	static unsigned number;
 	struct timespec now;
@@ -193,17 +193,17 @@ static int process_sequence(lua_State *L)
 }
 
 /* euid(): whose files this process makes */
-static int process_euid(lua_State *L)
+static int spool_euid(lua_State *L)
 {
 	push_int(L, geteuid());
 	return 1;
 }
 
-void set_process_functions(lua_State *L)
+void set_spool_functions(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"try_lock", process_try_lock}, {"background", process_background},
-		{"list", process_list}, {"sequence", process_sequence}, {"euid", process_euid},
+		{"try_lock", spool_try_lock}, {"background", spool_background},
+		{"list", spool_list}, {"sequence", spool_sequence}, {"euid", spool_euid},
 		{NULL, NULL},
 	};
 	static const luaL_Reg ends[] = {
