@@ -276,8 +276,10 @@ describe("formats", function()
   it("are found by name, and an unknown one is answered with the names there are", function()
     local format, err = formats.get("yaml")
     assert.is_nil(format)
-    assert.same({ "invalid", "format", "'yaml' is no known format; there are hosts, json, ndjson, csv" },
+    assert.same({ "invalid", "format", "'yaml' is no known format; there are hosts, json, ndjson, csv, leases, odhcpd" },
       { err.code, err.field, tostring(err) })
+    err = select(2, formats.get("leases", "write"))
+    assert.equal("'leases' is no known format; there are hosts, json, ndjson, csv", tostring(err))
     assert.is_nil((formats.get("init")))
     assert.is_nil((formats.get(nil)))
   end)
