@@ -59,8 +59,9 @@ HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo 
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
-TEST_SHIM = $(BUILD)/no_shared_mmap.so
+TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so
 TEST_PROXY = $(BUILD)/cutting_proxy
+TEST_CLIENT = $(BUILD)/dhcp_client
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 
 TEST_VERSIONS = 5.4 5.1 jit
@@ -75,7 +76,7 @@ FUZZ_TARGETS = check host_decode dump_line
 
 all: $(MODULES)
 
-test-modules: all $(TEST_DRIVER) $(TEST_SHIM) $(TEST_PROXY)
+test-modules: all $(TEST_DRIVER) $(TEST_SHIMS) $(TEST_PROXY) $(TEST_CLIENT)
 
 # -- compiling ---------------------------------------------------------------------------------
 
@@ -95,11 +96,14 @@ $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 	$(LINK) -o $@ $^
 
 # Preloaded before everything: sanitizers would meet it half awake.
-$(TEST_SHIM): spec/support/no_shared_mmap.c | $(OBJ)
+$(TEST_SHIMS): $(BUILD)/%.so: spec/support/%.c | $(OBJ)
 	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) -shared -o $@ $<
 
 $(TEST_PROXY): spec/support/cutting_proxy.c | $(OBJ)
 	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -pthread -o $@ $<
+
+$(TEST_CLIENT): spec/support/dhcp_client.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $<
 
 # Each file sees the headers it may use: lua_*.c Lua's, db_sqlite.c SQLite's, event.c cJSON's.
 HEADERS =
@@ -262,7 +266,7 @@ clean:
 
 PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
-	postgresql openssl
+	postgresql openssl dnsmasq-base-lua iproute2
 # npm may have come from elsewhere than from Debian.
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_valgrind = $(PACKAGES_test) valgrind

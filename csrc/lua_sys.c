@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lua_spool.h"
 #include "lua_value.h"
 
 int luaopen_hoststore_sys(lua_State *L);
@@ -413,6 +414,7 @@ int luaopen_hoststore_sys(lua_State *L)
 	make_metatable(L);
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
+	set_spool_functions(L);
 	push_errno(L);
 	lua_setfield(L, -2, "errno");
 	return 1;

@@ -1,6 +1,8 @@
 -- The command line: reads arguments, opens the store, carries out a command, says how it went.
 -- All it does a script can do through the module.
 
+local unpack = table.unpack or unpack
+
 local cli = {}
 
 local DEFAULT_DB = "/etc/hoststore/hoststore.db"
@@ -112,6 +114,8 @@ local function run(argv, out)
   out.ndjson = options.ndjson or false
   if options.command == "version" then
     return print_version(out)
+  elseif options.command == "hotplug" then
+    return require("hoststore.cli.hotplug").run(options, out)
   end
   return carry_out(options, out)
 end
@@ -144,11 +148,34 @@ local function wants_json(argv)
   return false
 end
 
+-- An event of the system, which has to be taken in a moment: hundreds may come at once. Nil when the
+-- command line is another one.
+local function take_event(argv)
+  if argv[1] ~= "hotplug" then
+    return nil
+  end
+  for _, word in ipairs(argv) do
+    if word:find "^%-" then
+      return nil
+    end
+  end
+  local done, message = require("hoststore.hotplug").event({ unpack(argv, 2) })
+  if not done then
+    io.stderr:write("hoststore: ", message, "\n")
+    return 1
+  end
+  return 0
+end
+
 --- Runs one command line.
 ---@param argv string[]
 ---@param files? {stdout: table?, stderr: table?, stdin: table?, terminal: boolean?}  in place of the process's own
 ---@return integer exit_code
 function cli.run(argv, files)
+  local taken = take_event(argv)
+  if taken then
+    return taken
+  end
   local Output = require "hoststore.cli.output"
   local out = Output.new(files or {}, wants_json(argv))
   local ok, code, err = pcall(function()

@@ -13,7 +13,7 @@ local export = {}
 ---@param options? {header?: boolean}
 ---@return (fun(sink: fun(text: string)): integer)? generate, hoststore.Error? err
 function export.generator(store, name, filter, options)
-  local format, err = formats.get(name)
+  local format, err = formats.get(name, "write")
   if not format then
     return nil, err
   end

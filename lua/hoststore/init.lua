@@ -99,4 +99,14 @@ function hoststore.open(url, options)
   return require("hoststore.url").open(url, options)
 end
 
+--- Leases of DHCP, in dnsmasq's Lua scripts: `hoststore.hotplug.lease(action, given)`.
+setmetatable(hoststore, {
+  __index = function(module, name)
+    if name == "hotplug" then
+      module.hotplug = require "hoststore.hotplug"
+      return module.hotplug
+    end
+  end,
+})
+
 return hoststore

@@ -3,7 +3,7 @@
 local argparse = require "argparse"
 local values = require "hoststore.cli.values"
 
-local FORMATS = require("hoststore.format").names
+local formats = require "hoststore.format"
 local MODES = { "skip", "replace", "merge", "strict", "sync" }
 
 local HOST_HELP = "Its id, host name, alias or address, if only one host has it."
@@ -82,7 +82,7 @@ end
 local function source_options(command)
   command:argument("file", "The file to read; - is standard input.")
   command:option("--format", "Its format; by default its name tells, or it is a hosts file.")
-    :choices(FORMATS):argname "<format>"
+    :choices(formats.readable):argname "<format>"
   command:option("--origin", "Whose hosts these are, such as import:lab.")
 end
 
@@ -197,7 +197,7 @@ Modes:
   command = add(parser, "export", "Write hosts in a format other programs read.", nil, [[
    hoststore export hosts
    hoststore export csv hosts.csv --tag printer]])
-  command:argument("format", "The format."):choices(FORMATS)
+  command:argument("format", "The format."):choices(formats.names)
   command:argument("file", "The file to write (default: standard output)."):args "?"
   filter_options(command)
 
@@ -382,6 +382,31 @@ it has printed: after a crash some events come again, none is left out.]], [[
     :argname "<time>":convert(values.age)
 end
 
+local function hotplug_commands(parser)
+  local command = add(parser, "hotplug", "Take an event of a lease: from dnsmasq, or from OpenWrt's hotplug.d.", [[
+Without options the event is what dnsmasq gives to its --dhcp-script (add, old
+or del, MAC address or DUID, address, name), or what stands in the environment
+for a subsystem of hotplug.d (dhcp, ntp, iface). It waits in a spool until a
+process in the background, one at a time, brings all that is there into the
+database.
+Environment: HOSTSTORE_SPOOL (/tmp/hoststore/spool), HOSTSTORE_DB,
+HOSTSTORE_TENANT, HOSTSTORE_LEASE_EXPIRY (no: leases get no end),
+HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
+   dnsmasq --dhcp-script=SCRIPT    # SCRIPT: exec hoststore hotplug "$@"
+   hoststore hotplug dhcp          # in /etc/hotplug.d/dhcp
+   hoststore hotplug --drain       # from cron: what had to wait
+   hoststore hotplug --leases /tmp/dhcp.leases --leases /tmp/odhcpd.leases]])
+  command:argument("event", "The event."):args "*"
+  command:mutex(
+    command:flag("--drain", "Bring the events of the spool into the database now."),
+    command:option("--leases", "Bring the leases in step with this file of a server (repeat for all servers).")
+      :count "*":argname "<file>"
+  )
+  command:option("--format", "The format of --leases: leases (dnsmasq) or odhcpd; by default the file's name tells.")
+    :choices { "leases", "odhcpd" }:argname "<format>"
+  command:option("--spool", "The directory of the spool."):argname "<directory>"
+end
+
 local function upkeep_commands(parser)
   add(parser, "verify", "Prove that the hosts are what the log says, and that nothing is missing.",
     "Reads everything. Exits with 1 if something is wrong, after saying exactly what.")
@@ -444,6 +469,7 @@ function arguments.parse(words)
   policy_commands(parser)
   stream_commands(parser)
   feed_commands(parser)
+  hotplug_commands(parser)
   upkeep_commands(parser)
   local ok, result = pcall(parser.parse, parser, words)
   if ok then

@@ -6,15 +6,22 @@
 ---   fields                       the fields a source of this format always says something about
 local core = require "hoststore.core"
 
-local formats = { names = { "hosts", "json", "ndjson", "csv" } }
+local formats = {
+  --- Formats that are read and written.
+  names = { "hosts", "json", "ndjson", "csv" },
+  --- All that are read.
+  readable = { "hosts", "json", "ndjson", "csv", "leases", "odhcpd" },
+}
 
 local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv = "csv" }
 
---- The format of that name.
+--- The format of that name, for reading or for writing ("write").
 ---@param name string
+---@param use? "read"|"write"
 ---@return table? format, hoststore.Error? err
-function formats.get(name)
-  for _, known in ipairs(formats.names) do
+function formats.get(name, use)
+  local names = use == "write" and formats.names or formats.readable
+  for _, known in ipairs(names) do
     if known == name then
       return require("hoststore.format." .. name)
     end
@@ -23,7 +30,7 @@ function formats.get(name)
     code = "invalid",
     field = "format",
     message = ("%s is no known format; there are %s"):format(formats.quote(tostring(name)),
-      table.concat(formats.names, ", ")),
+      table.concat(names, ", ")),
   }
 end
 

@@ -1,0 +1,221 @@
+/* lua_spool.c -- what a spool needs of the system: a lock, names in order, and work that goes on
+ * when the caller is gone.
+ *
+ * As in lua_sys.c, a function returns its value, or nil, a message and errno. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lua_spool.h"
+
+static int fail(lua_State *L, const char *what, int number)
+{
+	lua_pushnil(L);
+	lua_pushfstring(L, "%s: %s", what, strerror(number));
+	lua_pushinteger(L, number);
+	return 3;
+}
+
+/* -- a lock ------------------------------------------------------------------------------------- */
+
+#define LOCK "hoststore.SpoolLock"
+
+struct lock {
+	int fd;				/* -1: given up */
+};
+
+/* try_lock(path): a lock that ends with the last process that holds it, or false while it is taken */
+static int spool_try_lock(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct lock *lock = lua_newuserdata(L, sizeof *lock);
+	int number;
+
+	lock->fd = -1;
+	luaL_getmetatable(L, LOCK);
+	lua_setmetatable(L, -2);
+	lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock->fd < 0)
+		return fail(L, path, errno);
+	if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0)
+		return 1;
+	number = errno;
+	close(lock->fd);
+	lock->fd = -1;
+	if (number != EWOULDBLOCK)
+		return fail(L, path, number);
+	lua_pushboolean(L, 0);
+	return 1;
+}
+
+/* Closed, not unlocked: a child that was forked meanwhile may hold it still. */
+static int lock_release(lua_State *L)
+{
+	struct lock *lock = luaL_checkudata(L, 1, LOCK);
+
+	if (lock->fd >= 0)
+		close(lock->fd);
+	lock->fd = -1;
+	return 0;
+}
+
+/* -- work in the background ---------------------------------------------------------------------- */
+
+/* A parent that waits for the end of a pipe must not wait for us. Returns -1 when there is no list. */
+static int close_listed(int kept)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!directory)
+		return -1;
+	while ((entry = readdir(directory)) != NULL) {
+		int fd = atoi(entry->d_name);
+
+		if (fd > 2 && fd != kept && fd != dirfd(directory))
+			close(fd);
+	}
+	closedir(directory);
+	return 0;
+}
+
+static void close_others(int kept)
+{
+	if (close_listed(kept) < 0)
+		for (int fd = 3; fd < 1024; fd++)
+			if (fd != kept)
+				close(fd);
+}
+
+static void silence(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+static void become_ordinary(int kept)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGCHLD, SIGPIPE};
+	sigset_t none;
+
+	setsid();
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		signal(signals[i], SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	silence();
+	close_others(kept);
+}
+
+/* The first child ends at once, so that the second one is nobody's to wait for. */
+static void run_orphaned(lua_State *L, int kept)
+{
+	pid_t child = fork();
+
+	if (child)
+		_exit(child < 0 ? 1 : 0);
+	become_ordinary(kept);
+	_exit(lua_pcall(L, 0, 0, 0) ? 1 : 0);
+}
+
+/* background(lock, fn): fn runs in a process of its own, which has the lock and nothing else that is
+ * open here. True as soon as it has begun. */
+static int spool_background(lua_State *L)
+{
+	struct lock *lock = luaL_checkudata(L, 1, LOCK);
+	int status = 0;
+	pid_t child;
+
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_settop(L, 2);
+	child = fork();
+	if (child < 0)
+		return fail(L, "fork", errno);
+	if (child == 0)
+		run_orphaned(L, lock->fd);
+	/* Who ignores SIGCHLD is told ECHILD, and nothing else. */
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status)
+		return fail(L, "fork", EAGAIN);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* -- files and names ------------------------------------------------------------------------------- */
+
+/* list(path): the names in a directory, in no order */
+static int spool_list(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	int count = 0;
+
+	if (!directory)
+		return fail(L, path, errno);
+	lua_newtable(L);
+	while ((entry = readdir(directory)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		lua_pushstring(L, entry->d_name);
+		lua_rawseti(L, -2, ++count);
+	}
+	closedir(directory);
+	return 1;
+}
+
+/* sequence(): a name that sorts behind those made before it, by whatever process since the start */
+static int spool_sequence(lua_State *L)
+{
+	static unsigned number;
+	struct timespec now;
+	char name[64];
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(name, sizeof name, "%010" PRId64 "%09ld-%ld-%u", (int64_t)now.tv_sec, now.tv_nsec,
+		 (long)getpid(), number++);
+	lua_pushstring(L, name);
+	return 1;
+}
+
+/* euid(): whose files this process makes */
+static int spool_euid(lua_State *L)
+{
+	push_int(L, geteuid());
+	return 1;
+}
+
+void set_spool_functions(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{"try_lock", spool_try_lock}, {"background", spool_background},
+		{"list", spool_list}, {"sequence", spool_sequence}, {"euid", spool_euid},
+		{NULL, NULL},
+	};
+	static const luaL_Reg ends[] = {
+		{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL},
+	};
+
+	luaL_newmetatable(L, LOCK);
+	luaL_setfuncs(L, ends, 0);
+	lua_newtable(L);
+	lua_pushcfunction(L, lock_release);
+	lua_setfield(L, -2, "release");
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+	luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,133 @@
+--- Leases of DHCP as hosts: events of dnsmasq and of OpenWrt's hotplug.d.
+---
+--- An event is put into a spool in a moment, without the database; a process in the background, one at
+--- a time, brings what is there into the store. The settings are the environment's: HOSTSTORE_SPOOL, HOSTSTORE_DB,
+--- HOSTSTORE_TENANT, HOSTSTORE_ACTOR, HOSTSTORE_LEASE_EXPIRY ("no": leases get no end) and HOSTSTORE_ON_CHANGE
+--- (a program to run when hosts have changed).
+local sys = require("hoststore.core").sys
+local spool = require "hoststore.hotplug.spool"
+
+local hotplug = { failures = 0 }
+
+local function setting(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local function settings(given)
+  return {
+    db = given.db or setting "HOSTSTORE_DB" or "/etc/hoststore/hoststore.db",
+    tenant = given.tenant or setting "HOSTSTORE_TENANT",
+    actor = given.actor or setting "HOSTSTORE_ACTOR" or "dhcp",
+    expiry = setting "HOSTSTORE_LEASE_EXPIRY" ~= "no",
+    on_change = setting "HOSTSTORE_ON_CHANGE",
+  }
+end
+
+-- The program gets no word that came from a client.
+local function announce(chosen)
+  if chosen.on_change then
+    os.execute("'" .. chosen.on_change:gsub("'", "'\\''") .. "'")
+  end
+end
+
+local function with_store(chosen, fn)
+  local store, err = require("hoststore").open(chosen.db, { tenant = chosen.tenant, actor = chosen.actor })
+  if not store then return nil, err end
+  local ok, result, failure = pcall(fn, store)
+  store:close()
+  if not ok then error(result, 0) end
+  if result and result.written > 0 then announce(chosen) end
+  return result, failure
+end
+
+--- Brings the events of the spool into the store: by hand, from cron, and in the background.
+---@param given { db: string?, tenant: string?, actor: string?, spool: string? }?
+---@param lock table?  the lock of the spool, when the caller has it
+---@return { events: integer, written: integer, bad: integer, transactions: integer }|false|nil result  false: another
+---process drains
+---@return hoststore.Error?
+function hotplug.drain(given, lock)
+  local chosen = settings(given or {})
+  local path = given and given.spool or spool.directory()
+  chosen.patient = lock ~= nil
+  return with_store(chosen, function(store)
+    return require("hoststore.hotplug.drain").run(store, path, chosen, lock)
+  end)
+end
+
+--- Brings the hosts of origin "dhcp" in step with files of leases, by the same rules as events: what servers
+--- have written down when they send no events, or some were lost. What no file has is over, so give all of them.
+---@param files string|string[]
+---@param given { format: "leases"|"odhcpd"|nil, db: string?, tenant: string?, actor: string?, spool: string? }?
+---  format: by the name of each file, "odhcpd" in it or not
+---@return { events: integer, written: integer, bad: integer, errors: table[] }?  errors: { file=, line=, message= }
+---@return hoststore.Error?
+function hotplug.sync(files, given)
+  given = given or {}
+  if type(files) == "string" then files = { files } end
+  local chosen = settings(given)
+  return with_store(chosen, function(store)
+    return require("hoststore.hotplug.sync")(store, files, given.format, given.spool or spool.directory(), chosen)
+  end)
+end
+
+local function drain_alone(path, lock)
+  local ok, result, err = pcall(hotplug.drain, { spool = path }, lock)
+  if not ok or result == nil then
+    spool.log(path, "the leases wait: " .. tostring(ok and err or result))
+  end
+end
+
+--- Starts a drainer in the background, unless there is one.
+---@param path string?  the spool
+function hotplug.wake(path)
+  path = path or spool.directory()
+  local lock, message = sys.try_lock(path .. "/lock")
+  if lock == nil then return nil, message end
+  if not lock then return true end
+  local begun, problem = sys.background(lock, function() drain_alone(path, lock) end)
+  lock:release()
+  return begun, problem
+end
+
+local function take(event)
+  local path = spool.directory()
+  local name, message = spool.write(path, event)
+  if not name then return nil, message end
+  hotplug.wake(path)
+  return true
+end
+
+--- Takes the event that this process was started for.
+---@param words string[]  dnsmasq's arguments, or the subsystem of hotplug.d
+---@return true?, string? message
+function hotplug.event(words)
+  local event = require("hoststore.hotplug.event").of_process(words)
+  if event then return take(event) end
+  -- An interface that comes up is an occasion to try again what had to wait.
+  if words[1] == "iface" and #(spool.pending(spool.directory()) or {}) > 0 then hotplug.wake() end
+  return true
+end
+
+local function lease(action, given)
+  local event = type(given) == "table" and require("hoststore.hotplug.event").of_call(action, given)
+  if not event then return true end
+  return take(event)
+end
+
+--- For dnsmasq's --dhcp-luascript: `function lease(action, given) hoststore.hotplug.lease(action, given) end`. Never
+--- raises, since an error would end all scripts of dnsmasq; `hotplug.failures` counts what went wrong and
+--- `hotplug.last_failure` says what.
+---@param action string
+---@param given table
+---@return boolean taken
+function hotplug.lease(action, given)
+  local ok, done, message = pcall(lease, action, given)
+  if ok and done then return true end
+  hotplug.failures = hotplug.failures + 1
+  hotplug.last_failure = tostring(ok and message or done)
+  return false
+end
+
+return hotplug
