@@ -439,6 +439,22 @@ describe("the command line", function()
       assert.equal("hoststore: hosts written to " .. path "out" .. ": 1\n", stderr)
     end)
 
+    it("writes what name servers read, and says how many hosts it had to leave out", function()
+      local code, stdout, stderr = run_with("10.0.0.1 nas.lan\n10.0.0.2 my_host\n", "import", "-")
+      assert.same({ 0, "" }, { code, stderr }, stdout)
+      assert.equal("host-record=nas.lan,10.0.0.1\nhost-record=my_host,10.0.0.2\n", answer("export", "dnsmasq"))
+      code, stdout, stderr = run("export", "bind_reverse")
+      assert.equal(0, code)
+      assert.matches("\n1%.0%.0%.10%.in%-addr%.arpa%. IN PTR nas%.lan%.\n$", stdout)
+      assert.equal("hoststore: hosts left out, as their names cannot stand in bind_reverse: 1\n", stderr)
+    end)
+
+    it("refuses an unknown format and names those there are", function()
+      local code, stdout, stderr = run("export", "yaml")
+      assert.same({ 2, "" }, { code, stdout })
+      assert.matches("'yaml' is no known format; there are hosts, json, ndjson, csv, dnsmasq, unbound", stderr, 1, true)
+    end)
+
     it("can be imported again", function()
       add_three()
       for _, format in ipairs { "json", "ndjson", "csv" } do

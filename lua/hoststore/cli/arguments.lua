@@ -3,7 +3,7 @@
 local argparse = require "argparse"
 local values = require "hoststore.cli.values"
 
-local FORMATS = require("hoststore.format").names
+local formats = require "hoststore.format"
 local MODES = { "skip", "replace", "merge", "strict", "sync" }
 
 local HOST_HELP = "Its id, host name, alias or address, if only one host has it."
@@ -82,7 +82,7 @@ end
 local function source_options(command)
   command:argument("file", "The file to read; - is standard input.")
   command:option("--format", "Its format; by default its name tells, or it is a hosts file.")
-    :choices(FORMATS):argname "<format>"
+    :choices(formats.names):argname "<format>"
   command:option("--origin", "Whose hosts these are, such as import:lab.")
 end
 
@@ -194,10 +194,20 @@ Modes:
   command:option("--max-deletes", "Refuse if more would be deleted: a number, or 10%.")
     :argname "<n>":convert(values.share)
 
-  command = add(parser, "export", "Write hosts in a format other programs read.", nil, [[
+  command = add(parser, "export", "Write hosts in a format other programs read.", [[
+Formats:
+   hosts                a hosts file: what resolvers read
+   json, ndjson, csv    everything about the hosts, to be imported again
+   dnsmasq, unbound     records for their configuration
+   bind, bind_reverse   a zone file, and one for the zone of the addresses
+   uci                  commands for OpenWrt's "uci batch"
+   pihole, adguard      the local records of Pi-hole and AdGuard Home
+All but json, ndjson and csv leave out disabled and expired hosts.]], [[
    hoststore export hosts
-   hoststore export csv hosts.csv --tag printer]])
-  command:argument("format", "The format."):choices(FORMATS)
+   hoststore export csv hosts.csv --tag printer
+   hoststore export unbound /etc/unbound/hosts.conf && unbound-checkconf
+   hoststore export bind_reverse --ip 192.168.1.0/24]])
+  command:argument("format", "The format (see above)."):convert(values.written_format)
   command:argument("file", "The file to write (default: standard output)."):args "?"
   filter_options(command)
 

@@ -2,19 +2,29 @@
 ---
 ---   read(lines, options)         an iterator: line number and entry, or line number, nil and a message;
 ---                                true behind it when nobody can say what else the source held
----   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them
+---   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them and,
+---                                where a format cannot carry every name, how many it had to skip.
+---                                options: header, now (what has expired by then is left out), position
 ---   fields                       the fields a source of this format always says something about
 local core = require "hoststore.core"
 
-local formats = { names = { "hosts", "json", "ndjson", "csv" } }
+local formats = {
+  --- Formats that are read and written.
+  names = { "hosts", "json", "ndjson", "csv" },
+  --- All that are written.
+  written = { "hosts", "json", "ndjson", "csv", "dnsmasq", "unbound", "uci", "bind", "bind_reverse", "pihole",
+    "adguard" },
+}
 
 local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv = "csv" }
 
---- The format of that name.
+--- The format of that name, for reading or for writing ("write").
 ---@param name string
+---@param use? "read"|"write"
 ---@return table? format, hoststore.Error? err
-function formats.get(name)
-  for _, known in ipairs(formats.names) do
+function formats.get(name, use)
+  local names = use == "write" and formats.written or formats.names
+  for _, known in ipairs(names) do
     if known == name then
       return require("hoststore.format." .. name)
     end
@@ -23,7 +33,7 @@ function formats.get(name)
     code = "invalid",
     field = "format",
     message = ("%s is no known format; there are %s"):format(formats.quote(tostring(name)),
-      table.concat(formats.names, ", ")),
+      table.concat(names, ", ")),
   }
 end
 
