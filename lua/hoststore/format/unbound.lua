@@ -8,8 +8,8 @@
 --- Each name is a zone of its own, so that what is asked about it never goes out. There is nothing
 --- below such a name but other hosts. A name of one label is a zone that hides nothing below it: a
 --- client that calls itself "com" shall not take all of .com away. An address has one PTR record, to the
---- first name given it. Comments and tags are left out. Which zones and addresses there were is
---- kept while writing, some 200 bytes a host.
+--- first name given it. Comments and tags are left out. Which zones and addresses there were is kept
+--- while writing, some 200 bytes for each.
 local dns = require "hoststore.format.dns"
 
 local format = string.format
