@@ -4,13 +4,12 @@ local hostile = {}
 
 local RECORDS = {
   "10.0.0.66 evil.lan", "10.0.0.66\tevil.lan", "host-record=evil.lan,10.0.0.66", "address=/evil.lan/10.0.0.66",
-  "dhcp-script=/tmp/evil", 'local-data: "evil.lan. A 10.0.0.66"', "evil.lan. IN A 10.0.0.66", "$INCLUDE /etc/shadow",
+  "dhcp-script=/evil", 'local-data: "evil.lan. A 10.0.0.66"', "evil.lan. IN A 10.0.0.66", "$INCLUDE /etc/shadow",
   "set dhcp.evil=domain", '  - domain: "evil.lan"', '"evil.lan","10.0.0.66"',
-  '{"ip":"10.0.0.66","hostname":"evil.lan"}',
-  "[evil]", "touch /tmp/evil",
+  '{"ip":"10.0.0.66","hostname":"evil.lan"}', "[evil]", "touch evil",
 }
-local BREAKS = { "\n", "\r\n", "\r", "\11", "\12", "\194\133", "\226\128\168", "\226\128\169", '"\n', "'\n", "\\\n", "%>",
-  " # ", " ; ", ";", "|", "&&", "," }
+local BREAKS = { "\n", "\r\n", "\r", "\11", "\12", "\194\133", "\226\128\168", "\226\128\169", '"\n', "'\n", "\\\n",
+  "%>", " # ", " ; ", ";", "|", "&&", "," }
 
 for _, record in ipairs(RECORDS) do
   hostile[#hostile + 1] = record
@@ -24,10 +23,10 @@ for _, record in ipairs(RECORDS) do
 end
 
 for _, text in ipairs {
-  "$(touch evil)", "`touch evil`", "$EVIL", "${EVIL}", "'; touch evil; '", '"; touch evil; "', "\\", "\\\\", '\\"', "\\'",
-  "'", '"', "''", '""', "'\\''", "%", "%s%n", "%%", "<% evil() %>", "<%= evil %>", "{{evil}}", "#", "# evil", ";",
-  "; evil", ",", ":", ": ", "- ", "? ", "| ", "> ", "& ", "* ", "! ", "%YAML", "---", "...", "[", "]", "{", "}", "@", "$",
-  "$ORIGIN x", "( ", " )", "*", "=1+1", " x ", "\tx\t", " ", "\1\2\3\27[2J\127", "\194\128\194\159", "ä☃𝄞",
+  "$(touch evil)", "`touch evil`", "$EVIL", "${EVIL}", "'; touch evil; '", '"; touch evil; "', "\\", "\\\\", '\\"',
+  "\\'", "'", '"', "''", '""', "'\\''", "%", "%s%n", "%%", "<% evil() %>", "<%= evil %>", "{{evil}}", "#", "# evil",
+  ";", "; evil", ",", ":", ": ", "- ", "? ", "| ", "> ", "& ", "* ", "! ", "%YAML", "---", "...", "[", "]", "{", "}",
+  "@", "$", "$ORIGIN x", "( ", " )", "*", "=1+1", " x ", "\tx\t", " ", "\1\2\3\27[2J\127", "\194\128\194\159", "ä☃𝄞",
   "\239\187\191x", "\\n\\t\\e", "\\010", "\\032", "null", "true", "1e5", "0x10", "~", "<script>", "&amp;",
   ("a"):rep(10240), ('"'):rep(10240), ("\\"):rep(10240), ("ä"):rep(5000),
 } do

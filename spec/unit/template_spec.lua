@@ -153,6 +153,11 @@ describe("a template", function()
     end
   end)
 
+  it("is stopped when it makes too much, before that fills the memory of others", function()
+    local err = failure("<% while true do write(('x'):rep(100000)) end %>")
+    assert.matches("^x%.tmpl makes more than %d+ bytes$", err.message)
+  end)
+
   it("may need more when there are more hosts", function()
     local text = "<% local n = 0 for i = 1, 4000000 do n = n + i % 7 end %><%= n > 0 %>"
     assert.matches("stopped after", failure(text).message)
