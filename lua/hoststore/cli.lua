@@ -10,6 +10,7 @@ local COMMANDS = {
   add = "hosts", list = "hosts", show = "hosts", set = "hosts", rm = "hosts",
   history = "history", log = "history", at = "history", diff = "history", undo = "history",
   import = "files", export = "files", plan = "files", publish = "files", backup = "files",
+  render = "render",
   snapshot_create = "snapshots", snapshot_list = "snapshots", snapshot_show = "snapshots",
   snapshot_rm = "snapshots", restore = "snapshots", retention = "snapshots",
   stream_append = "streams", stream_read = "streams", stream_version = "streams",
@@ -36,7 +37,8 @@ local function report(out, err)
   if out.json then
     out:failure(require("hoststore.cli.present").error_json(err))
   else
-    out:message(err.line and ("line %d: %s"):format(err.line, err.message) or err.message)
+    -- The message of a template or policy has its line.
+    out:message(err.line and err.code ~= "policy" and ("line %d: %s"):format(err.line, err.message) or err.message)
     for _, host in ipairs(err.candidates or {}) do
       out:message(("%s is %s %s"):format(host.id, host.ip, host.hostname))
     end

@@ -465,6 +465,39 @@ describe("the command line", function()
     end)
   end)
 
+  describe("render", function()
+    local TEMPLATE = "<% for host in hosts() do -%>\n<%= host.ip %> <%= comment(host.comment) %>\n<% end -%>\n"
+
+    it("writes what a template makes, filtered like a list", function()
+      answer("add", "10.0.0.1", "nas.lan", "--comment", "a\nb", "--tag", "x")
+      answer("add", "10.0.0.2", "printer.lan")
+      write_file("t.tmpl", TEMPLATE)
+      assert.equal("10.0.0.1 a b\n10.0.0.2 \n", answer("render", path "t.tmpl"))
+      assert.equal("10.0.0.1 a b\n", answer("render", path "t.tmpl", "--tag", "x"))
+      local code, stdout, stderr = run_with(TEMPLATE, "render", "-", path "out", "--format", "dnsmasq")
+      assert.same({ 0, "", "hoststore: written: " .. path "out" .. "\n" }, { code, stdout, stderr })
+      assert.equal("10.0.0.1 a b\n10.0.0.2 \n", read_file "out")
+    end)
+
+    it("says in which line of the template a fault is", function()
+      add_three()
+      write_file("t.tmpl", "a\n<%= hots() %>\n")
+      local code, stdout, stderr = run("render", path "t.tmpl")
+      assert.same({ 1, "" }, { code, stdout })
+      assert.matches("t.tmpl:2: 'hots' is not defined\n", stderr, 1, true)
+      local status, err = failure("render", path "t.tmpl")
+      assert.same({ 1, "policy", 2 }, { status, err.code, err.line })
+    end)
+
+    it("fails for a template that is not there, and a format that is none", function()
+      add_three()
+      assert.equal(3, (run("render", path "missing")))
+      assert.equal(1, (run("render", directory)))
+      write_file("t.tmpl", TEMPLATE)
+      assert.equal(1, (run("render", path "t.tmpl", "--format", "yaml")))
+    end)
+  end)
+
   describe("publish", function()
     it("writes the file when it differs and says whether it did", function()
       add_three()
@@ -890,7 +923,8 @@ describe("the command line", function()
 
   it("has complete help for every command", function()
     local commands = {
-      "add", "list", "show", "set", "rm", "history", "log", "at", "diff", "undo", "import", "export", "plan",
+      "add", "list", "show", "set", "rm", "history", "log", "at", "diff", "undo", "import", "export", "render",
+      "plan",
       "snapshot", "snapshot create", "snapshot list", "snapshot show", "snapshot rm", "restore", "retention",
       "publish", "stream", "stream append", "stream read", "stream version", "stream list", "stream verify",
       "feed", "feed list", "feed read", "feed ack", "feed rm", "follow",

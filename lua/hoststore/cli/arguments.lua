@@ -211,6 +211,24 @@ All but json, ndjson and csv leave out disabled and expired hosts.]], [[
   command:argument("file", "The file to write (default: standard output)."):args "?"
   filter_options(command)
 
+  command = add(parser, "render", "Write what a template makes of the hosts.", [[
+Templates have LuCI's syntax:
+   <% for host in hosts() do -%>
+   <%= host.ip %> <%= host.hostname %>
+   <% end -%>
+They find hosts(), by_ip(), by_tag(), by_domain(), count, position and tenant.
+What they write is quoted or escaped for the format where it has to be;
+raw(value), quote(value) and comment(value) say otherwise. Disabled and
+expired hosts are left out.
+
+Formats: hosts, dnsmasq, unbound, bind, bind_reverse, uci, pihole, adguard,
+json, ndjson, csv, shell, and text (default): all on one line.]], [[
+   hoststore render --format dnsmasq guests.tmpl /tmp/dnsmasq.d/guests.conf]])
+  command:argument("template", "The file of the template; - is standard input.")
+  command:argument("file", "The file to write (default: standard output)."):args "?"
+  command:option("--format", "What texts are escaped for (see above)."):argname "<format>"
+  filter_options(command)
+
   command = add(parser, "plan", "Show what importing a file would change.", nil, [[
    hoststore plan lab.csv --origin import:lab --mode sync]])
   source_options(command)
