@@ -228,8 +228,9 @@ function template.context(store, filter)
 end
 
 --- What a template makes of a context, as one text.
----@param given { text: string, name: string?, format: string?, context: hoststore.Context }  format is what texts
----  are escaped for: one of export's, or "shell", or "text" (the default), for which they are kept on one line
+---@param given { text: string, name: string?, format: string?, context: hoststore.Context|{ store: hoststore.Store,
+---  filter: hoststore.Filter? } }  format is what texts are escaped for: one of export's, or "shell", or "text"
+---  (the default), for which they are kept on one line
 ---@return string? text, hoststore.Error? err  "policy", with the template's name and line
 function template.render(given)
   local checked, err = check(given)
@@ -240,14 +241,18 @@ function template.render(given)
   local function collect(text)
     parts[#parts + 1] = text
   end
-  local _
-  _, err = file.try(function()
+  return file.try(function()
+    local context = checked.context
+    if context.store then
+      context, err = template.context(context.store, context.filter)
+      if not context then
+        return nil, err
+      end
+    end
+    checked.context = context
     generate(checked, compile(checked.text, checked.name), collect)
+    return table.concat(parts)
   end)
-  if err then
-    return nil, err
-  end
-  return table.concat(parts)
 end
 
 --- A function that gives what a template makes of a store's hosts to a sink, piece by piece, as

@@ -274,6 +274,16 @@ describe("store:render", function()
       assert(store:render { text = TEXT, filter = { tags = { "x" } } }))
   end)
 
+  it("gives what render of a context with the store in it gives", function()
+    for _, filter in ipairs { {}, { tags = { "x" } } } do
+      assert.equal(store:render { text = TEXT, filter = filter },
+        template.render { text = TEXT, context = { store = store, filter = filter } })
+    end
+    local text, err = template.render { text = TEXT, context = { store = store, filter = { ip = "10.0.0" } } }
+    assert.is_nil(text)
+    assert.equal("invalid", err.code)
+  end)
+
   it("writes a file as a whole or not at all", function()
     local path = directory .. "/out"
     assert.is_true(assert(store:render({ text = TEXT }, path)))
