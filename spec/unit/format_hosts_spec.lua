@@ -276,7 +276,7 @@ describe("formats", function()
   it("are found by name, and an unknown one is answered with the names there are", function()
     local format, err = formats.get("yaml")
     assert.is_nil(format)
-    assert.same({ "invalid", "format", "'yaml' is no known format; there are hosts, json, ndjson, csv" },
+    assert.same({ "invalid", "format", "'yaml' is no known format; there are hosts, json, ndjson, csv, uci" },
       { err.code, err.field, tostring(err) })
     assert.is_nil((formats.get("init")))
     assert.is_nil((formats.get(nil)))

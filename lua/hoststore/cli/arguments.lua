@@ -82,7 +82,7 @@ end
 local function source_options(command)
   command:argument("file", "The file to read; - is standard input.")
   command:option("--format", "Its format; by default its name tells, or it is a hosts file.")
-    :choices(formats.names):argname "<format>"
+    :choices(formats.readable):argname "<format>"
   command:option("--origin", "Whose hosts these are, such as import:lab.")
 end
 
@@ -187,6 +187,7 @@ Modes:
    sync     replace, and hosts of this origin missing from the file are deleted]], [[
    hoststore import /etc/hosts
    hoststore import lab.csv --origin import:lab --mode sync --max-deletes 10%
+   hoststore import /etc/config/dhcp --format uci
    ssh router cat /etc/hosts | hoststore import - --dry-run]])
   source_options(command)
   command:option("--mode", "What becomes of hosts that exist (see above)."):choices(MODES):argname "<mode>"
@@ -207,7 +208,7 @@ All but json, ndjson and csv leave out disabled and expired hosts.]], [[
    hoststore export csv hosts.csv --tag printer
    hoststore export unbound /etc/unbound/hosts.conf && unbound-checkconf
    hoststore export bind_reverse --ip 192.168.1.0/24]])
-  command:argument("format", "The format (see above)."):convert(values.written_format)
+  command:argument("format", "The format (see above)."):convert(values.writable_format)
   command:argument("file", "The file to write (default: standard output)."):args "?"
   filter_options(command)
 

@@ -70,7 +70,7 @@ function values.share(word)
 end
 
 --- A format that hosts are written in.
-function values.written_format(word)
+function values.writable_format(word)
   local format, err = require("hoststore.format").get(word, "write")
   if not format then
     return nil, err.message

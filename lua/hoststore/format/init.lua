@@ -11,8 +11,10 @@ local core = require "hoststore.core"
 local formats = {
   --- Formats that are read and written.
   names = { "hosts", "json", "ndjson", "csv" },
+  --- All that are read.
+  readable = { "hosts", "json", "ndjson", "csv", "uci" },
   --- All that are written.
-  written = { "hosts", "json", "ndjson", "csv", "dnsmasq", "unbound", "uci", "bind", "bind_reverse", "pihole",
+  writable = { "hosts", "json", "ndjson", "csv", "dnsmasq", "unbound", "uci", "bind", "bind_reverse", "pihole",
     "adguard" },
 }
 
@@ -23,7 +25,7 @@ local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv =
 ---@param use? "read"|"write"
 ---@return table? format, hoststore.Error? err
 function formats.get(name, use)
-  local names = use == "write" and formats.written or formats.names
+  local names = use == "write" and formats.writable or formats.readable
   for _, known in ipairs(names) do
     if known == name then
       return require("hoststore.format." .. name)
