@@ -7,7 +7,7 @@
 ---
 --- A server ignores the addresses outside of the zone; a filter such as `ip = "192.168.1.0/24"` leaves
 --- them out. An address has one record, to the first name given it. All else is as in the format
---- bind. Which addresses there were is kept while writing, some 100 bytes a host.
+--- bind. Which addresses there were is kept while writing, some 200 bytes a host.
 local bind = require "hoststore.format.bind"
 local dns = require "hoststore.format.dns"
 
