@@ -12,6 +12,7 @@ local COMMANDS = {
   add = "hosts", list = "hosts", show = "hosts", set = "hosts", rm = "hosts",
   history = "history", log = "history", at = "history", diff = "history", undo = "history",
   import = "files", export = "files", plan = "files", publish = "files", backup = "files",
+  render = "render",
   snapshot_create = "snapshots", snapshot_list = "snapshots", snapshot_show = "snapshots",
   snapshot_rm = "snapshots", restore = "snapshots", retention = "snapshots",
   stream_append = "streams", stream_read = "streams", stream_version = "streams",

@@ -5,13 +5,14 @@ local formats = require "hoststore.format"
 
 local export = {}
 
---- A function that gives the hosts in that format to a sink and returns how many they were. All its
---- runs mean the same moment by "expired".
+--- A function that gives the hosts in that format to a sink and returns how many they were, and how
+--- many it had to skip where a format cannot carry every host. All its runs mean the same moment by
+--- "expired".
 ---@param store hoststore.Store
 ---@param name string
 ---@param filter? hoststore.Filter
 ---@param options? {header?: boolean}
----@return (fun(sink: fun(text: string)): integer)? generate, hoststore.Error? err
+---@return (fun(sink: fun(text: string)): integer, integer?)? generate, hoststore.Error? err
 function export.generator(store, name, filter, options)
   local format, err = formats.get(name, "write")
   if not format then
@@ -19,6 +20,11 @@ function export.generator(store, name, filter, options)
   end
   options = { header = options and options.header, now = core.now(store) }
   return function(sink)
+    local position, failure = core.position(store)
+    if not position then
+      error(failure, 0)
+    end
+    options.position = position
     return format.write(store:hosts(filter), sink, options)
   end
 end
@@ -61,13 +67,41 @@ function export.is_writable(target)
   return io.type(target) == "file" or type(target) == "table" and target.write ~= nil
 end
 
+--- Gives what generate makes to a target: returned as text when it is nil, written to a path (as a
+--- whole or not at all) or an open file.
+---@return string|integer? text or what generate returned, hoststore.Error|integer|nil err or the second thing it did
+function export.deliver(store, generate, target)
+  if target == nil then
+    return export.consistently(store, function() return to_text(generate) end)
+  end
+  local skipped
+  local function counting(sink)
+    local count
+    count, skipped = generate(sink)
+    return count
+  end
+  local count, err = export.consistently(store, function()
+    if type(target) == "string" then
+      return file.replace(target, counting)
+    end
+    return export.to_handle(counting, target)
+  end)
+  if not count then
+    return nil, err
+  elseif skipped then
+    return count, skipped
+  end
+  return count
+end
+
 --- The hosts in a format: as text, or written to a path (as a whole or not at all) or an open file.
 ---@param store hoststore.Store
----@param name "hosts"|"json"|"ndjson"|"csv"
+---@param name "hosts"|"json"|"ndjson"|"csv"|"dnsmasq"|"unbound"|"uci"|"bind"|"bind_reverse"|"pihole"|"adguard"
 ---@param target? string|file*|hoststore.Filter  a filter may take its place
 ---@param filter? hoststore.Filter
 ---@return string|integer? text or the number of hosts written
----@return hoststore.Error? err
+---@return hoststore.Error|integer|nil err  or, with a target and a format that not all names are fit for, the
+---  number of hosts that were left out for that
 function core.methods.export(store, name, target, filter)
   if filter == nil and type(target) == "table" and not getmetatable(target) and not export.is_writable(target) then
     target, filter = nil, target
@@ -79,14 +113,7 @@ function core.methods.export(store, name, target, filter)
   if not generate then
     return nil, err
   end
-  return export.consistently(store, function()
-    if target == nil then
-      return to_text(generate)
-    elseif type(target) == "string" then
-      return file.replace(target, generate)
-    end
-    return export.to_handle(generate, target)
-  end)
+  return export.deliver(store, generate, target)
 end
 
 return export

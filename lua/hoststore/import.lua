@@ -12,7 +12,7 @@ local MAX_ERRORS = 1000
 local PROGRESS_EVERY = 1000
 
 ---@class hoststore.ImportOptions
----@field format "hosts"|"json"|"ndjson"|"csv"|nil  by the name of the file, else "hosts"
+---@field format "hosts"|"json"|"ndjson"|"csv"|"uci"|nil  by the name of the file, else "hosts"
 ---@field mode "skip"|"replace"|"merge"|"strict"|"sync"|nil  what happens to hosts that are there; "skip"
 ---@field origin string?  who owns the entries: hosts of another origin are not touched
 ---@field dry_run boolean?  counts, and changes nothing

@@ -439,6 +439,22 @@ describe("the command line", function()
       assert.equal("hoststore: hosts written to " .. path "out" .. ": 1\n", stderr)
     end)
 
+    it("writes what name servers read, and says how many hosts it had to leave out", function()
+      local code, stdout, stderr = run_with("10.0.0.1 nas.lan\n10.0.0.2 my_host\n", "import", "-")
+      assert.same({ 0, "" }, { code, stderr }, stdout)
+      assert.equal("host-record=nas.lan,10.0.0.1\nhost-record=my_host,10.0.0.2\n", answer("export", "dnsmasq"))
+      code, stdout, stderr = run("export", "bind_reverse")
+      assert.equal(0, code)
+      assert.matches("\n1%.0%.0%.10%.in%-addr%.arpa%. IN PTR nas%.lan%.\n$", stdout)
+      assert.equal("hoststore: hosts left out, as their names cannot stand in bind_reverse: 1\n", stderr)
+    end)
+
+    it("refuses an unknown format and names those there are", function()
+      local code, stdout, stderr = run("export", "yaml")
+      assert.same({ 2, "" }, { code, stdout })
+      assert.matches("'yaml' is no known format; there are hosts, json, ndjson, csv, dnsmasq, unbound", stderr, 1, true)
+    end)
+
     it("can be imported again", function()
       add_three()
       for _, format in ipairs { "json", "ndjson", "csv" } do
@@ -446,6 +462,39 @@ describe("the command line", function()
         local code, stdout = run_with(text, "import", "-", "--format", format, "--mode", "replace")
         assert.same({ 0, "3 processed, 3 unchanged\n" }, { code, stdout })
       end
+    end)
+  end)
+
+  describe("render", function()
+    local TEMPLATE = "<% for host in hosts() do -%>\n<%= host.ip %> <%= comment(host.comment) %>\n<% end -%>\n"
+
+    it("writes what a template makes, filtered like a list", function()
+      answer("add", "10.0.0.1", "nas.lan", "--comment", "a\nb", "--tag", "x")
+      answer("add", "10.0.0.2", "printer.lan")
+      write_file("t.tmpl", TEMPLATE)
+      assert.equal("10.0.0.1 a b\n10.0.0.2 \n", answer("render", path "t.tmpl"))
+      assert.equal("10.0.0.1 a b\n", answer("render", path "t.tmpl", "--tag", "x"))
+      local code, stdout, stderr = run_with(TEMPLATE, "render", "-", path "out", "--format", "dnsmasq")
+      assert.same({ 0, "", "hoststore: written: " .. path "out" .. "\n" }, { code, stdout, stderr })
+      assert.equal("10.0.0.1 a b\n10.0.0.2 \n", read_file "out")
+    end)
+
+    it("says in which line of the template a fault is", function()
+      add_three()
+      write_file("t.tmpl", "a\n<%= hots() %>\n")
+      local code, stdout, stderr = run("render", path "t.tmpl")
+      assert.same({ 1, "" }, { code, stdout })
+      assert.matches("t.tmpl:2: 'hots' is not defined\n", stderr, 1, true)
+      local status, err = failure("render", path "t.tmpl")
+      assert.same({ 1, "policy", 2 }, { status, err.code, err.line })
+    end)
+
+    it("fails for a template that is not there, and a format that is none", function()
+      add_three()
+      assert.equal(3, (run("render", path "missing")))
+      assert.equal(1, (run("render", directory)))
+      write_file("t.tmpl", TEMPLATE)
+      assert.equal(1, (run("render", path "t.tmpl", "--format", "yaml")))
     end)
   end)
 
@@ -874,7 +923,8 @@ describe("the command line", function()
 
   it("has complete help for every command", function()
     local commands = {
-      "add", "list", "show", "set", "rm", "history", "log", "at", "diff", "undo", "import", "export", "plan",
+      "add", "list", "show", "set", "rm", "history", "log", "at", "diff", "undo", "import", "export", "render",
+      "plan",
       "snapshot", "snapshot create", "snapshot list", "snapshot show", "snapshot rm", "restore", "retention",
       "publish", "stream", "stream append", "stream read", "stream version", "stream list", "stream verify",
       "feed", "feed list", "feed read", "feed ack", "feed rm", "follow",

@@ -187,6 +187,7 @@ Modes:
    sync     replace, and hosts of this origin missing from the file are deleted]], [[
    hoststore import /etc/hosts
    hoststore import lab.csv --origin import:lab --mode sync --max-deletes 10%
+   hoststore import /etc/config/dhcp --format uci
    ssh router cat /etc/hosts | hoststore import - --dry-run]])
   source_options(command)
   command:option("--mode", "What becomes of hosts that exist (see above)."):choices(MODES):argname "<mode>"
@@ -194,11 +195,39 @@ Modes:
   command:option("--max-deletes", "Refuse if more would be deleted: a number, or 10%.")
     :argname "<n>":convert(values.share)
 
-  command = add(parser, "export", "Write hosts in a format other programs read.", nil, [[
+  command = add(parser, "export", "Write hosts in a format other programs read.", [[
+Formats:
+   hosts                a hosts file: what resolvers read
+   json, ndjson, csv    everything about the hosts, to be imported again
+   dnsmasq, unbound     records for their configuration
+   bind, bind_reverse   a zone file, and one for the zone of the addresses
+   uci                  commands for OpenWrt's "uci batch"
+   pihole, adguard      the local records of Pi-hole and AdGuard Home
+All but json, ndjson and csv leave out disabled and expired hosts.]], [[
    hoststore export hosts
-   hoststore export csv hosts.csv --tag printer]])
-  command:argument("format", "The format."):choices(formats.names)
+   hoststore export csv hosts.csv --tag printer
+   hoststore export unbound /etc/unbound/hosts.conf && unbound-checkconf
+   hoststore export bind_reverse --ip 192.168.1.0/24]])
+  command:argument("format", "The format (see above)."):convert(values.writable_format)
   command:argument("file", "The file to write (default: standard output)."):args "?"
+  filter_options(command)
+
+  command = add(parser, "render", "Write what a template makes of the hosts.", [[
+Templates have LuCI's syntax:
+   <% for host in hosts() do -%>
+   <%= host.ip %> <%= host.hostname %>
+   <% end -%>
+They find hosts(), by_ip(), by_tag(), by_domain(), count, position and tenant.
+What they write is quoted or escaped for the format where it has to be;
+raw(value), quote(value) and comment(value) say otherwise. Disabled and
+expired hosts are left out.
+
+Formats: hosts, dnsmasq, unbound, bind, bind_reverse, uci, pihole, adguard,
+json, ndjson, csv, shell, and text (default): all on one line.]], [[
+   hoststore render --format dnsmasq guests.tmpl /tmp/dnsmasq.d/guests.conf]])
+  command:argument("template", "The file of the template; - is standard input.")
+  command:argument("file", "The file to write (default: standard output)."):args "?"
+  command:option("--format", "What texts are escaped for (see above)."):argname "<format>"
   filter_options(command)
 
   command = add(parser, "plan", "Show what importing a file would change.", nil, [[

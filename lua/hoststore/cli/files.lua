@@ -121,11 +121,14 @@ function files.export(store, options, out)
       return true
     end,
   }
-  local count, err = store:export(options.format, target, hosts.filter(options))
+  local count, skipped = store:export(options.format, target, hosts.filter(options))
   if not count then
-    return nil, err
+    return nil, skipped
   elseif options.file then
     out:message(("hosts written to %s: %d"):format(options.file, count))
+  end
+  if skipped and skipped > 0 then
+    out:message(("hosts left out, as their names cannot stand in %s: %d"):format(options.format, skipped))
   end
   return 0
 end

@@ -69,6 +69,15 @@ function values.share(word)
   return nil, ("'%s' is neither a number nor a share such as 30%%"):format(word)
 end
 
+--- A format that hosts are written in.
+function values.writable_format(word)
+  local format, err = require("hoststore.format").get(word, "write")
+  if not format then
+    return nil, err.message
+  end
+  return word
+end
+
 --- A name that is asked for and not left empty.
 function values.name(word)
   if word == "" then

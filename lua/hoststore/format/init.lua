@@ -2,7 +2,9 @@
 ---
 ---   read(lines, options)         an iterator: line number and entry, or line number, nil and a message;
 ---                                true behind it when nobody can say what else the source held
----   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them
+---   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them and,
+---                                where a format cannot carry every name, how many it had to skip.
+---                                options: header, now (what has expired by then is left out), position
 ---   fields                       the fields a source of this format always says something about
 local core = require "hoststore.core"
 
@@ -10,7 +12,10 @@ local formats = {
   --- Formats that are read and written.
   names = { "hosts", "json", "ndjson", "csv" },
   --- All that are read.
-  readable = { "hosts", "json", "ndjson", "csv", "leases", "odhcpd" },
+  readable = { "hosts", "json", "ndjson", "csv", "uci", "leases", "odhcpd" },
+  --- All that are written.
+  writable = { "hosts", "json", "ndjson", "csv", "dnsmasq", "unbound", "uci", "bind", "bind_reverse", "pihole",
+    "adguard" },
 }
 
 local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv = "csv" }
@@ -20,7 +25,7 @@ local by_extension = { json = "json", ndjson = "ndjson", jsonl = "ndjson", csv =
 ---@param use? "read"|"write"
 ---@return table? format, hoststore.Error? err
 function formats.get(name, use)
-  local names = use == "write" and formats.names or formats.readable
+  local names = use == "write" and formats.writable or formats.readable
   for _, known in ipairs(names) do
     if known == name then
       return require("hoststore.format." .. name)
