@@ -14,6 +14,7 @@ local codes = {
   [sys.errno.ENOSPC] = "full",
   [sys.errno.EDQUOT] = "full",
   [sys.errno.EFBIG] = "full",
+  [sys.errno.EWOULDBLOCK] = "busy",
 }
 
 --- The error for a message and errno, as io functions and core.sys return them.
