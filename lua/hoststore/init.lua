@@ -43,7 +43,8 @@ local modules = {
   stream_health = "stream", partition_stats = "stream",
   snapshot = "snapshot", restore = "snapshot", apply_retention = "snapshot",
   copy_to = "copy", dump = "copy", load = "copy",
-  import = "import", plan = "plan", export = "export", publish = "publish", follow = "follow",
+  import = "import", plan = "plan", export = "export", publish = "publish", publish_outputs = "publish",
+  follow = "follow",
   feed = "feed", feeds = "feed", delete_feed = "feed",
 }
 
