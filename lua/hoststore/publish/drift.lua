@@ -30,7 +30,8 @@ function drift.note(facts, piece, made)
     facts[piece.key] = nil
     return
   end
-  facts[piece.key] = ("%s %s %d %.6f"):format(piece.digest, piece.found or "-", made.position, made.now)
+  local previous = not piece.torn and piece.found or "-"
+  facts[piece.key] = ("%s %s %d %.6f"):format(piece.digest, previous, made.position, made.now)
 end
 
 --- Whether the facts know the piece as it is to be.
