@@ -7,6 +7,8 @@
 ---
 --- dnsmasq must not see a file under a name it will not keep, nor one that is moved away, whose names it would
 --- go on answering: the new ones are made under a name with a dot, which it passes over, and old ones deleted.
+--- And it drops what it reads a second time: a host that moves to another file has to be gone from the one
+--- before it comes in the other, or it is lost with the first.
 local core = require "hoststore.core"
 local file = require "hoststore.file"
 local piece = require "hoststore.publish.piece"
@@ -140,8 +142,7 @@ local function new_piece(job, name, text)
   }
 end
 
---- A piece for each file, those to be removed behind all others: for a moment a name may be in two files,
---- but never in none.
+--- A piece for each file, those to be removed first.
 ---@return table[]? pieces, table|hoststore.Error made
 function shards.pieces(job, generate)
   local made = rendering.make(generate, nil, math.huge)
@@ -154,12 +155,12 @@ function shards.pieces(job, generate)
   for name in pairs(files) do
     names[#names + 1], stale[name] = name, nil
   end
-  table.sort(names)
-  for i, name in ipairs(names) do
-    pieces[i] = new_piece(job, name, files[name])
-  end
   for name in pairs(stale) do
     pieces[#pieces + 1] = new_piece(job, name, nil)
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    pieces[#pieces + 1] = new_piece(job, name, files[name])
   end
   return pieces, made
 end
