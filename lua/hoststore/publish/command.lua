@@ -32,18 +32,6 @@ local function said(result, temporary, path)
   return ": " .. (#output > QUOTED and output:sub(1, QUOTED) .. "..." or output)
 end
 
--- True, or nil, what went wrong and whether the command had its say.
-local function run(words, timeout, temporary, path)
-  local result, message = sys.spawn(words, { timeout = timeout })
-  if not result then
-    return nil, message, false
-  elseif result.status == 0 and not result.timed_out then
-    return true
-  end
-  return nil, ("'%s' %s%s"):format(shown(words), how_it_ended(result), said(result, temporary, path)),
-    result.status ~= nil and not result.timed_out
-end
-
 local function with_path(words, path)
   local filled = {}
   local replaced = path:gsub("%%", "%%%%")
@@ -53,10 +41,22 @@ local function with_path(words, path)
   return filled
 end
 
+-- True, or nil, what went wrong and whether the command had its say.
+local function run(words, timeout, temporary, path)
+  local result, message = sys.spawn(temporary and with_path(words, temporary) or words, { timeout = timeout })
+  if not result then
+    return nil, message, false
+  elseif result.status == 0 and not result.timed_out then
+    return true
+  end
+  return nil, ("'%s' %s%s"):format(shown(words), how_it_ended(result), said(result, temporary, path)),
+    result.status ~= nil and not result.timed_out
+end
+
 --- Has the checker look at a new file that is to become path.
 ---@return true?, hoststore.Error? err  "invalid" when it was refused
 function command.check(words, temporary, path, timeout)
-  local good, message, refused = run(with_path(words, temporary), timeout, temporary, path)
+  local good, message, refused = run(words, timeout, temporary, path)
   if good then
     return true
   end
