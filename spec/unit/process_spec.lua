@@ -86,7 +86,7 @@ describe("sys", function()
     local script = directory .. "/hold.lua"
     system.write(script, ('local lock = assert(require("hoststore.core").sys.lock(%q, 0))\n'):format(path) ..
       'io.write(io.open("/proc/self/stat"):read "*n", "\\n") io.flush() while true do end\n')
-    local pipe = system.popen(system.lua(script))
+    local pipe = system.popen("exec " .. system.lua(script))
     local pid = ("%d"):format(pipe:read "*n")
     assert.is_nil((sys.lock(path, 0)))
     system.run("kill -9 " .. pid)
