@@ -36,9 +36,12 @@ describe("publishing a file", function()
       finished = system.run(publisher({ path = path }, steps)):find "written"
       local now = read(path)
       assert.is_true(now == old or now == new)
+      -- Neither of them is taken for a change by hand.
+      assert(store:add { ip = "10.0.2." .. steps, hostname = "g" .. steps })
       local result = store:publish_outputs({ { path = path } })[1]
       assert.is_nil(result.error)
-      assert.equal(now == old, result.written)
+      assert.is_true(result.written)
+      assert.equal(store:export "hosts", read(path))
       assert.same({ "hosts" }, files(directory))
     end
     assert.is_true(steps > 6)
@@ -63,6 +66,20 @@ describe("publishing a file", function()
       assert.equal(new, read(path))
       assert.same({ "hosts" }, files(directory))
     end
+  end)
+
+  it("removes what a killed one has left, though nothing is to be written, and nothing else", function()
+    local shards = directory .. "/shards"
+    local function publish()
+      return store:publish_outputs { { path = path }, { path = shards, mode = "shards" } }
+    end
+    publish()
+    for _, name in ipairs { "/.hosts.hoststore-new", "/shards/.hoststore-hosts.01.hoststore-new", "/.hosts.backup" } do
+      system.write(directory .. name, "half")
+    end
+    local results = publish()
+    assert.same({ false, false }, { results[1].written, results[2].written })
+    assert.same({ ".hosts.backup", "hosts", "shards/hoststore-hosts" }, files(directory))
   end)
 
   it("by many at once ends with the newest hosts, and each reader meanwhile sees a whole file", function()

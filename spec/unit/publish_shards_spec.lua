@@ -216,6 +216,7 @@ describe("publishing shards", function()
       steps = steps + 1
       fill(1000 * steps, 1000 * steps + 3)
       finished = system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", output, steps)):find "written"
+      fill(1000 * steps + 4, 1000 * steps + 5)
       local result = publish()
       assert.is_nil(result.error)
       assert.same(expected(), (contents()))

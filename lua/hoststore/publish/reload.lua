@@ -71,16 +71,6 @@ local function run_once(directory, words, given)
   return noted, failure
 end
 
-local function run_while_due(directory, words, given)
-  while reload.due(directory, words) do
-    local done, err = run_once(directory, words, given)
-    if not done then
-      return nil, err
-    end
-  end
-  return true
-end
-
 --- Runs it until all requests are met. Where another process is at it already, that one will look again.
 ---@param given { delay: number, timeout: number }
 ---@return true|"pending"|nil reloaded, hoststore.Error? err
@@ -93,13 +83,15 @@ function reload.run(directory, words, given)
       end
       return nil, err
     end
-    local done
-    done, err = run_while_due(directory, words, given)
+    local done = true
+    if reload.due(directory, words) then
+      done, err = run_once(directory, words, given)
+    end
     runner:release()
     if not done then
       return nil, err
     end
-  until not reload.due(directory, words) -- asked for just before the lock was let go
+  until not reload.due(directory, words) -- asked for while it ran, by one who found the lock taken
   return true
 end
 
