@@ -244,31 +244,22 @@ static int sys_file_digest(lua_State *L)
 /* -- locks ------------------------------------------------------------------------------------- */
 
 #define LOCK "hoststore.Lock"
-#define LOCK_PAUSE 5000000		/* nanoseconds */
 
 /* A program that is started while a lock is held does not get it, and the system lets go of it when
  * its process ends, however it does. The file stays: who took it away would part those who wait. */
-static int lock_file(int fd, double seconds)
+static int try_lock(int fd)
 {
-	const struct timespec pause = {0, LOCK_PAUSE};
-	double waited = 0;
-
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		if (errno != EINTR)
 			return errno;
-		if (waited >= seconds)
-			return EWOULDBLOCK;
-		nanosleep(&pause, NULL);
-		waited += LOCK_PAUSE / 1e9;
-	}
 	return 0;
 }
 
-/* lock(path, seconds): a lock that nobody else gets until it is released; the file is made */
+/* lock(path): a lock that nobody else gets until it is released; EWOULDBLOCK when another has it. The
+ * file is made. */
 static int sys_lock(lua_State *L)
 {
 	const char *path = check_path(L, 1);
-	double seconds = luaL_checknumber(L, 2);
 	int *fd = lua_newuserdata(L, sizeof *fd), number;
 
 	*fd = -1;
@@ -277,7 +268,7 @@ static int sys_lock(lua_State *L)
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return fail(L, path, errno);
-	number = lock_file(*fd, seconds);
+	number = try_lock(*fd);
 	if (number) {
 		close(*fd);
 		*fd = -1;

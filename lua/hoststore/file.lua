@@ -77,6 +77,23 @@ function file.target(path)
   return target
 end
 
+--- The text of the file at path.
+---@param path string
+---@return string? text, hoststore.Error? err
+function file.read(path)
+  local handle, message, errno = io.open(path, "rb")
+  if not handle then
+    return nil, file.failure(message, errno)
+  end
+  local text
+  text, message, errno = handle:read("*a")
+  handle:close()
+  if not text then
+    return nil, file.failure(message or path .. " cannot be read", errno)
+  end
+  return text
+end
+
 --- Whether the file at path holds just what generate gives to its sink. Reads as it goes.
 ---@param path string
 ---@param generate fun(sink: fun(text: string))

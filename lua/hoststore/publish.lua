@@ -309,6 +309,13 @@ local function publish_all(store, list, flags, publish)
   return results
 end
 
+local function where(output, index)
+  if type(output.file) == "string" then
+    return ("%s:%s: "):format(output.file, tostring(output.line or 0))
+  end
+  return ("output %d: "):format(index)
+end
+
 local flags_known = options.set("force", "adopt", "dry_run", "actor", "reason")
 
 --- Brings a list of outputs in step with the hosts, one behind the other. What goes wrong with one is in its
@@ -332,7 +339,7 @@ function core.methods.publish_outputs(store, list, flags)
     else
       local named = type(given) == "table" and given or {}
       results[i] = { name = tostring(named.name or named.path or i), path = tostring(named.path or ""), changed = false,
-        written = false, error = outputs.invalid(("output %d: %s"):format(i, message)) }
+        written = false, error = outputs.invalid(where(named, i) .. message) }
     end
   end
   for i, result in ipairs(publish_all(store, good, flags, attempt)) do

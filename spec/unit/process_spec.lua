@@ -53,10 +53,10 @@ describe("spawn", function()
 
   it("keeps the locks of this process from what it starts", function()
     local path = os.tmpname()
-    local lock = assert(sys.lock(path, 0))
+    local lock = assert(sys.lock(path))
     local pid = assert(sys.spawn(words "sleep 1000 & echo $!")).output
     lock:release()
-    local again, message = sys.lock(path, 0)
+    local again, message = sys.lock(path)
     system.run("kill " .. pid)
     os.remove(path)
     assert(again, message):release()
@@ -78,25 +78,29 @@ describe("sys", function()
 
   it("gives a lock to one at a time, and lets go of it when its process is killed", function()
     local path = directory .. "/lock"
-    local lock = assert(sys.lock(path, 0))
-    local none, _, errno = sys.lock(path, 0.01)
+    local lock = assert(sys.lock(path))
+    local none, _, errno = sys.lock(path)
     assert.same({ sys.errno.EWOULDBLOCK }, { none or errno })
     lock:release()
     lock:release()
     local script = directory .. "/hold.lua"
-    system.write(script, ('local lock = assert(require("hoststore.core").sys.lock(%q, 0))\n'):format(path) ..
+    system.write(script, ('local lock = assert(require("hoststore.core").sys.lock(%q))\n'):format(path) ..
       'io.write(io.open("/proc/self/stat"):read "*n", "\\n") io.flush() while true do end\n')
     local pipe = system.popen("exec " .. system.lua(script))
     local pid = ("%d"):format(pipe:read "*n")
-    assert.is_nil((sys.lock(path, 0)))
+    assert.is_nil((sys.lock(path)))
     system.run("kill -9 " .. pid)
     pipe:close()
-    assert(sys.lock(path, 30)):release()
+    system.wait("the lock is free", function()
+      lock = sys.lock(path)
+      return lock
+    end)
+    lock:release()
   end)
 
   it("does not follow a link to make a lock", function()
     system.run("ln -s elsewhere " .. directory .. "/lock")
-    assert.is_nil((sys.lock(directory .. "/lock", 0)))
+    assert.is_nil((sys.lock(directory .. "/lock")))
     assert.same({ "lock" }, system.files(directory))
   end)
 
@@ -133,6 +137,27 @@ describe("sys", function()
     assert.is_nil((sys.overwrite(path, directory .. "/missing")))
     assert.equal("x", system.read(path))
   end)
+
+  local unshare = system.namespace()
+  if unshare then
+    it("leaves a file as it was when there is no room to overwrite it", function()
+      local mount = directory .. "/mount"
+      assert(sys.mkdir_p(mount))
+      system.write(directory .. "/source", ("x"):rep(200000))
+      system.write(directory .. "/overwrite.lua", [[
+local sys = require("hoststore.core").sys
+local path = arg[1] .. "/mount/file"
+local file = assert(io.open(path, "w"))
+file:write(("old\n"):rep(5000))
+file:close()
+local done, _, errno = sys.overwrite(path, arg[1] .. "/source")
+print(done, errno == sys.errno.ENOSPC, io.open(path):read "*a" == ("old\n"):rep(5000))
+]])
+      assert.equal("nil\ttrue\ttrue\n", (system.run(unshare .. "sh -c " .. system.quote(
+        ("mount -t tmpfs -o size=100k none %s && exec %s"):format(mount,
+          system.lua(directory .. "/overwrite.lua", directory))))))
+    end)
+  end
 
   it("makes a new file under a known name, over what has been left there", function()
     local path = directory .. "/file"

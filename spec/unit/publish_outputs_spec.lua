@@ -73,6 +73,7 @@ describe("publish_outputs", function()
       ["mode 'x'"] = { mode = "x" }, ["check is a table"] = { check = "dnsmasq --test" },
       ["words of a command"] = { reload = {} }, ["shards hold format hosts"] = { mode = "shards", format = "csv" },
       ["in_place belongs"] = { in_place = true }, ["letters, digits"] = { mode = "shards", name = "a.b" },
+      ["text or path"] = { template = {} }, ["p.lua:3: unknown option 'x'"] = { x = 1, file = "p.lua", line = 3 },
       ["on one line"] = { name = "a\nb" }, ["seconds"] = { timeout = -1 }, ["all of them strings"] = { check = { 1 } },
     } do
       local err = publish(output).error
@@ -82,6 +83,31 @@ describe("publish_outputs", function()
     assert.error(function() store:publish_outputs "hosts" end)
     assert.error(function() store:publish_outputs({}, { colour = "red" }) end)
     assert.error(function() store:publish(path, { mode = "x" }) end)
+  end)
+
+  it("renders a template, given as text or in a file, and keeps the file when it fails", function()
+    local before = package.loaded["hoststore.template"]
+    finally(function() package.loaded["hoststore.template"] = before end)
+    package.loaded["hoststore.template"] = {
+      generator = function(of, given)
+        if given.text:find "broken" then
+          return nil, core.error { code = "policy", message = given.name .. ":1: broken" }
+        end
+        return function(sink)
+          sink(("%s|%s|%s|%d\n"):format(given.text, given.name, tostring(given.format), of:count(given.filter)))
+        end
+      end,
+    }
+    assert.is_true(publish({ template = "one", name = "n", filter = { enabled = false } }).written)
+    assert.equal("one|n|nil|0\n", read(path))
+    write(directory .. "/template", "two")
+    local output = { template = { path = directory .. "/template", format = "bind" } }
+    assert.is_true(publish(output).written)
+    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
+    write(directory .. "/template", "broken")
+    assert.equal("policy", publish(output).error.code)
+    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
+    assert.equal("not_found", publish({ template = { path = directory .. "/missing" } }).error.code)
   end)
 
   it("renders a text of many megabytes without keeping it, and writes it whole", function()
@@ -99,7 +125,8 @@ describe("publish_outputs", function()
   it("says in a dry run what would be written, and makes nothing", function()
     assert.same({ true, false }, { publish({}, { dry_run = true }).changed, sys.stat(path) ~= nil })
     local result = publish({ path = directory .. "/d", mode = "shards" }, { dry_run = true })
-    assert.equal("not_found", result.error.code)
+    assert.same({ true, { total = 1, written = 0, removed = 0 } }, { result.changed, result.shards })
+    assert.same({}, files(directory))
     publish {}
     add(1)
     local before = read(path)

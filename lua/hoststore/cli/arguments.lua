@@ -409,7 +409,7 @@ Examples:
 Options may stand before or after the command.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
 4 conflict or duplicate, 5 busy.
-Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
+Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, HOSTSTORE_RUN, NO_COLOR.]]
     :command_target "command", "hoststore")
   parser:option("--db", "The database: a path or a URL\n(default: $HOSTSTORE_DB or /etc/hoststore/hoststore.db).")
     :argname "<url>":convert(values.name)

@@ -28,13 +28,11 @@ local function one_output(options)
 end
 
 local function read_outputs(path)
-  local handle, message, errno = io.open(path, "rb")
-  if not handle then
-    return nil, require("hoststore.file").failure(message, errno)
+  local text, failure = require("hoststore.file").read(path)
+  if not text then
+    return nil, failure
   end
-  local text = handle:read "*a"
-  handle:close()
-  local list, err = require("hoststore.json").decode(text or "")
+  local list, err = require("hoststore.json").decode(text)
   if type(list) ~= "table" or list[1] == nil and next(list) ~= nil then
     return nil, { code = "invalid",
       message = ("%s is no JSON array of outputs%s"):format(path, err and ": " .. tostring(err) or "") }
@@ -124,6 +122,9 @@ end
 
 local function answer_all(results, options, out)
   local failed = false
+  if #results == 0 then
+    out:message "there is no output to publish"
+  end
   out:array(results, {
     columns = { "NAME", "PATH", "STATE", "CHECKED", "RELOADED" },
     cells = function(result) return cells(result, options) end,

@@ -7,7 +7,8 @@ local output = {}
 ---@field path string  the file to keep in step, or with mode "shards" the directory
 ---@field name string?  what it is called in results, in the markers of a block and in the names of shards
 ---@field format string?  "hosts" by default
----@field template string|table|nil  in place of a format: what hoststore.template renders
+---@field template string|{ text: string?, path: string?, name: string?, format: string? }|nil  in place of a format:
+---  the text of a template, or where it is; its format says what values are escaped for
 ---@field filter hoststore.Filter?
 ---@field header boolean?  begin with a comment that says what wrote it
 ---@field mode "file"|"in-place"|"block"|"shards"|nil  "file": replaced in one step; "in-place": the same file gets
@@ -18,12 +19,15 @@ local output = {}
 ---@field reload string[]?  a command that is run once behind all outputs when one with this command has changed
 ---@field reload_delay number?  seconds to wait for more changes before it
 ---@field timeout number?  seconds either command may take; 30
+---@field file string?  where it was said, which messages about it name; a policy
+---@field line integer?
 
 local MODES = { file = true, ["in-place"] = true, block = true, shards = true }
 
 local TYPES = {
   path = "string", name = "string", format = "string", filter = "table", header = "boolean", mode = "string",
   in_place = "boolean", check = "table", reload = "table", reload_delay = "number", timeout = "number",
+  file = "string", line = "number",
 }
 
 local function check_words(words, key)
@@ -57,6 +61,13 @@ local function check_seconds(given, key)
   local value = given[key]
   if value and not (value >= 0 and value <= 86400) then
     return nil, key .. " is a number of seconds, no more than a day"
+  end
+  return true
+end
+
+local function check_template(template)
+  if type(template) == "table" and type(template.text or template.path) ~= "string" then
+    return nil, "template is a text or a table with text or path"
   end
   return true
 end
@@ -107,6 +118,10 @@ local function check(given)
       return nil, message
     end
   end
+  good, message = check_template(given.template)
+  if not good then
+    return nil, message
+  end
   good, message = check_mode(given)
   if not good then
     return nil, message
@@ -125,7 +140,8 @@ function output.new(given)
   if not good then
     return nil, message
   end
-  local self = { format = "hosts", mode = "file", header = false, timeout = 30, reload_delay = 0 }
+  local self = { mode = "file", header = false, timeout = 30, reload_delay = 0 }
+  self.format = not given.template and "hosts" or nil
   for key, value in pairs(given) do
     self[key] = value
   end

@@ -9,6 +9,7 @@ local place = {}
 local DEFAULT_RUN = "/var/run/hoststore"
 local PUBLIC, PRIVATE = 493, 384 -- modes 0755 and 0600
 local PATIENCE = 60 -- seconds for another that publishes the same
+local PAUSE = 0.005
 
 local function run_directory()
   local wanted = os.getenv "HOSTSTORE_RUN"
@@ -18,6 +19,18 @@ end
 -- The beginnings of paths that may do, best first.
 local function candidates(directory)
   return { run_directory(), directory .. "/.hoststore-" }
+end
+
+-- Waited for here and not in C, where Ctrl-C would have to wait too.
+local function wait_for_lock(path, patience)
+  local deadline = sys.monotonic() + patience
+  repeat
+    local lock, message, errno = sys.lock(path)
+    if lock or errno ~= sys.errno.EWOULDBLOCK or sys.monotonic() >= deadline then
+      return lock, message, errno
+    end
+    sys.sleep(PAUSE)
+  until false
 end
 
 --- Takes the lock of that key in the first place that can hold it. Returns the lock and the beginning of
@@ -30,7 +43,7 @@ function place.lock(directory, key, patience)
   local failure
   sys.mkdir_p(run_directory():sub(1, -2), PUBLIC)
   for _, prefix in ipairs(candidates(directory)) do
-    local lock, message, errno = sys.lock(prefix .. key .. ".lock", patience or PATIENCE)
+    local lock, message, errno = wait_for_lock(prefix .. key .. ".lock", patience or PATIENCE)
     if lock then
       return lock, prefix .. key
     end

@@ -30,20 +30,18 @@ local function in_blocks(generate, take)
 end
 
 local function from_template(store, output)
-  local given = output.template
-  if type(given) == "string" then
-    given = { text = given, name = output.label }
+  local given = type(output.template) == "string" and { text = output.template } or output.template
+  local text, err = given.text, nil
+  if not text then
+    text, err = file.read(given.path)
   end
-  return function(sink)
-    local text, err = require("hoststore.template").render {
-      text = given.text, name = given.name or output.label, format = given.format or output.format,
-      context = given.context or { store = store, filter = output.filter },
-    }
-    if not text then
-      error(err, 0)
-    end
-    sink(text)
+  if not text then
+    return nil, err
   end
+  return require("hoststore.template").generator(store, {
+    text = text, name = given.name or given.path or output.label, format = given.format or output.format,
+    filter = output.filter,
+  })
 end
 
 --- A function that gives the text of the output to a sink.

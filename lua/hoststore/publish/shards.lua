@@ -30,7 +30,9 @@ function shards.locate(output, dry_run)
     made, message, errno = sys.mkdir_p(output.path, PUBLIC)
   end
   local real = made
-  if made then
+  if dry_run and not sys.stat(output.path) then
+    return output.path, output.path
+  elseif made then
     real, message, errno = sys.realpath(output.path)
   end
   if not real then
@@ -110,7 +112,9 @@ end
 local function ours(job)
   local found = {}
   local names, message, errno = sys.names(job.target)
-  if not names then
+  if errno == sys.errno.ENOENT then -- in a dry run
+    return found
+  elseif not names then
     return nil, file.failure(message, errno)
   end
   for _, name in ipairs(names) do

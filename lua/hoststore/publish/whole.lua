@@ -34,20 +34,10 @@ end
 --- The text of a file; nil when there is none.
 ---@return string? text, hoststore.Error? err
 function whole.read(path)
-  local handle, message, errno = io.open(path, "rb")
-  if not handle then
-    if errno == sys.errno.ENOENT then
-      return nil
-    end
-    return nil, file.failure(message, errno)
+  if sys.stat(path) then
+    return file.read(path)
   end
-  local text
-  text, message, errno = handle:read("*a")
-  handle:close()
-  if not text then
-    return nil, file.failure(message or path .. " cannot be read", errno)
-  end
-  return text
+  return nil
 end
 
 --- The one piece of it.
