@@ -1,4 +1,4 @@
-/* lua_spool.c -- what a spool needs of the system: a lock, names in order, and work that goes on
+/* lua_spool.c -- what a spool needs of the system: names in order, and work that goes on
  * when the caller is gone.
  *
  * As in lua_sys.c, a function returns its value, or nil, a message and errno. */
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,49 +22,6 @@ static int fail(lua_State *L, const char *what, int number)
 	lua_pushfstring(L, "%s: %s", what, strerror(number));
 	lua_pushinteger(L, number);
 	return 3;
-}
-
-/* -- a lock ------------------------------------------------------------------------------------- */
-
-#define LOCK "hoststore.SpoolLock"
-
-struct lock {
-	int fd;				/* -1: given up */
-};
-
-/* try_lock(path): a lock that ends with the last process that holds it, or false while it is taken */
-static int spool_try_lock(lua_State *L)
-{
-	const char *path = luaL_checkstring(L, 1);
-	struct lock *lock = lua_newuserdata(L, sizeof *lock);
-	int number;
-
-	lock->fd = -1;
-	luaL_getmetatable(L, LOCK);
-	lua_setmetatable(L, -2);
-	lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (lock->fd < 0)
-		return fail(L, path, errno);
-	if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0)
-		return 1;
-	number = errno;
-	close(lock->fd);
-	lock->fd = -1;
-	if (number != EWOULDBLOCK)
-		return fail(L, path, number);
-	lua_pushboolean(L, 0);
-	return 1;
-}
-
-/* Closed, not unlocked: a child that was forked meanwhile may hold it still. */
-static int lock_release(lua_State *L)
-{
-	struct lock *lock = luaL_checkudata(L, 1, LOCK);
-
-	if (lock->fd >= 0)
-		close(lock->fd);
-	lock->fd = -1;
-	return 0;
 }
 
 /* -- work in the background ---------------------------------------------------------------------- */
@@ -135,7 +91,7 @@ static void run_orphaned(lua_State *L, int kept)
  * open here. True as soon as it has begun. */
 static int spool_background(lua_State *L)
 {
-	struct lock *lock = luaL_checkudata(L, 1, LOCK);
+	const int *lock = luaL_checkudata(L, 1, LOCK_TYPE);
 	int status = 0;
 	pid_t child;
 
@@ -145,7 +101,7 @@ static int spool_background(lua_State *L)
 	if (child < 0)
 		return fail(L, "fork", errno);
 	if (child == 0)
-		run_orphaned(L, lock->fd);
+		run_orphaned(L, *lock);
 	/* Who ignores SIGCHLD is told ECHILD, and nothing else. */
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
@@ -155,28 +111,7 @@ static int spool_background(lua_State *L)
 	return 1;
 }
 
-/* -- files and names ------------------------------------------------------------------------------- */
-
-/* list(path): the names in a directory, in no order */
-static int spool_list(lua_State *L)
-{
-	const char *path = luaL_checkstring(L, 1);
-	DIR *directory = opendir(path);
-	struct dirent *entry;
-	int count = 0;
-
-	if (!directory)
-		return fail(L, path, errno);
-	lua_newtable(L);
-	while ((entry = readdir(directory)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		lua_pushstring(L, entry->d_name);
-		lua_rawseti(L, -2, ++count);
-	}
-	closedir(directory);
-	return 1;
-}
+/* -- names ------------------------------------------------------------------------------- */
 
 /* sequence(): a name that sorts behind those made before it, by whatever process since the start */
 static int spool_sequence(lua_State *L)
@@ -202,20 +137,8 @@ static int spool_euid(lua_State *L)
 void set_spool_functions(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"try_lock", spool_try_lock}, {"background", spool_background},
-		{"list", spool_list}, {"sequence", spool_sequence}, {"euid", spool_euid},
-		{NULL, NULL},
-	};
-	static const luaL_Reg ends[] = {
-		{"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL},
+		{"background", spool_background}, {"sequence", spool_sequence}, {"euid", spool_euid}, {NULL, NULL},
 	};
 
-	luaL_newmetatable(L, LOCK);
-	luaL_setfuncs(L, ends, 0);
-	lua_newtable(L);
-	lua_pushcfunction(L, lock_release);
-	lua_setfield(L, -2, "release");
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -1,4 +1,4 @@
-/* lua_sys.c -- what Lua code needs of POSIX: clocks, stat, and replacing a file whole.
+/* lua_sys.c -- what Lua code needs of POSIX: clocks, stat, locks, and replacing a file whole.
  *
  * Every function returns its value, or nil, a message and errno; hoststore.file makes an error of
  * the store out of these. A replacement is a new file beside the old one, named with a leading dot
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "lua_value.h"
 
 int luaopen_hoststore_sys(lua_State *L);
+int luaopen_hoststore_process(lua_State *L);
 
 static int fail(lua_State *L, const char *path, int number)
 {
@@ -79,34 +81,6 @@ static int sys_stat(lua_State *L)
 	return 1;
 }
 
-/* The names in a directory, in no order; the handle is closed before anything can raise again. */
-static int sys_list(lua_State *L)
-{
-	const char *path = check_path(L, 1);
-	struct hs_arena *arena = push_box(L);
-	const char **names = NULL;
-	size_t count = 0, room = 0;
-	struct dirent *entry;
-	DIR *directory = opendir(path);
-	bool failed = false;
-
-	if (!directory)
-		return fail(L, path, errno);
-	while (!failed && (entry = readdir(directory))) {
-		names = hs_grow(arena, names, count, &room, sizeof *names);
-		failed = !names || !(names[count++] = hs_copy(arena, entry->d_name, strlen(entry->d_name)));
-	}
-	closedir(directory);
-	if (failed)
-		return luaL_error(L, "not enough memory");
-	lua_newtable(L);
-	for (size_t i = 0; i < count; i++) {
-		lua_pushstring(L, names[i]);
-		lua_rawseti(L, -2, (int)i + 1);
-	}
-	return 1;
-}
-
 static int sys_readlink(lua_State *L)
 {
 	const char *path = check_path(L, 1);
@@ -151,6 +125,182 @@ static int sys_mkdir_p(lua_State *L)
 	return number ? fail(L, path, number) : succeed(L);
 }
 
+/* unlink(path): one that is not there is no failure. */
+static int sys_unlink(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+
+	return unlink(path) < 0 && errno != ENOENT ? fail(L, path, errno) : succeed(L);
+}
+
+/* realpath(path): the one path of a file or directory that has no link in it */
+static int sys_realpath(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	char resolved[PATH_MAX];
+
+	if (!realpath(path, resolved))
+		return fail(L, path, errno);
+	lua_pushstring(L, resolved);
+	return 1;
+}
+
+#define DIRECTORY "hoststore.Directory"
+
+static int close_directory(lua_State *L)
+{
+	DIR **directory = luaL_checkudata(L, 1, DIRECTORY);
+
+	if (*directory)
+		closedir(*directory);
+	*directory = NULL;
+	return 0;
+}
+
+/* list(directory): an array of the names in it, in no order */
+static int sys_list(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	DIR **directory = lua_newuserdata(L, sizeof *directory);
+	const struct dirent *entry;
+	int count = 0;
+
+	*directory = NULL;
+	luaL_getmetatable(L, DIRECTORY);
+	lua_setmetatable(L, -2);
+	*directory = opendir(path);
+	if (!*directory)
+		return fail(L, path, errno);
+	lua_newtable(L);
+	for (errno = 0; (entry = readdir(*directory)) != NULL; errno = 0) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		lua_pushstring(L, entry->d_name);
+		lua_rawseti(L, -2, ++count);
+	}
+	if (errno)
+		return fail(L, path, errno);
+	closedir(*directory);
+	*directory = NULL;
+	return 1;
+}
+
+/* -- digests --------------------------------------------------------------------------------- */
+
+/* FNV-1a 64: it tells whether a file is still as it was, and keeps nobody from forging one. */
+#define DIGEST_START UINT64_C(0xcbf29ce484222325)
+
+static uint64_t digest_bytes(uint64_t digest, const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		digest = (digest ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+	return digest;
+}
+
+static void push_digest(lua_State *L, uint64_t digest)
+{
+	char text[17];
+
+	snprintf(text, sizeof text, "%08lx%08lx", (unsigned long)(digest >> 32),
+		 (unsigned long)(digest & 0xffffffff));
+	lua_pushstring(L, text);
+}
+
+/* digest(text [, digest]): of the text, or of all that made the other digest and the text */
+static int sys_digest(lua_State *L)
+{
+	size_t length;
+	const char *text = luaL_checklstring(L, 1, &length), *before = luaL_optstring(L, 2, NULL);
+	uint64_t start = before ? (uint64_t)strtoull(before, NULL, 16) : DIGEST_START;
+
+	push_digest(L, digest_bytes(start, text, length));
+	return 1;
+}
+
+/* file_digest(path) -> digest, size */
+static int sys_file_digest(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	uint64_t digest = DIGEST_START;
+	int64_t size = 0;
+	char block[8192];
+	ssize_t n;
+	int number, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail(L, path, errno);
+	while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n < 0)
+			continue;
+		digest = digest_bytes(digest, block, (size_t)n);
+		size += n;
+	}
+	number = n < 0 ? errno : 0;
+	close(fd);
+	if (number)
+		return fail(L, path, number);
+	push_digest(L, digest);
+	push_int(L, size);
+	return 2;
+}
+
+/* -- locks ------------------------------------------------------------------------------------- */
+
+/* A program that is started while a lock is held does not get it, and the system lets go of it when
+ * its process ends, however it does. The file stays: who took it away would part those who wait. */
+static int try_lock(int fd)
+{
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+/* lock(path): a lock that nobody else gets until it is released; EWOULDBLOCK when another has it. The
+ * file is made. */
+static int sys_lock(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	int *fd = lua_newuserdata(L, sizeof *fd), number;
+
+	*fd = -1;
+	luaL_getmetatable(L, LOCK_TYPE);
+	lua_setmetatable(L, -2);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		return fail(L, path, errno);
+	number = try_lock(*fd);
+	if (number) {
+		close(*fd);
+		*fd = -1;
+		return fail(L, path, number);
+	}
+	return 1;
+}
+
+/* try_lock(path): as lock, but false while another has it */
+static int sys_try_lock(lua_State *L)
+{
+	int results = sys_lock(L);
+
+	if (results == 3 && lua_tointeger(L, -1) == EWOULDBLOCK) {
+		lua_pushboolean(L, 0);
+		return 1;
+	}
+	return results;
+}
+
+/* Closed, not unlocked: a child that was forked meanwhile may hold it still. */
+static int lock_release(lua_State *L)
+{
+	int *fd = luaL_checkudata(L, 1, LOCK_TYPE);
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return 0;
+}
+
 /* -- replacing a file ------------------------------------------------------------------------- */
 
 #define REPLACEMENT "hoststore.Replacement"
@@ -172,11 +322,11 @@ static struct replacement *check_replacement(lua_State *L)
 }
 
 /* A replacement of PATH that holds its paths but no file yet. */
-static struct replacement *push_replacement(lua_State *L, const char *path)
+static struct replacement *push_replacement(lua_State *L, const char *path, const char *suffix)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	size_t length = strlen(path), directory = (size_t)(name - path);
-	struct replacement *r = lua_newuserdata(L, sizeof *r + 3 * length + 16);
+	struct replacement *r = lua_newuserdata(L, sizeof *r + 3 * length + 16 + strlen(suffix));
 
 	r->fd = -1;
 	luaL_getmetatable(L, REPLACEMENT);
@@ -188,19 +338,32 @@ static struct replacement *push_replacement(lua_State *L, const char *path)
 	memcpy(r->directory, directory ? path : ".", directory ? directory : 1);
 	r->directory[directory ? directory : 1] = '\0';
 	r->temporary = r->directory + strlen(r->directory) + 1;
-	/* A name may have 255 bytes; ours has 8 more than the name it stands in for. */
-	sprintf(r->temporary, "%.*s.%.247s.XXXXXX", (int)directory, path, name);
+	/* A name may have 255 bytes; ours has two dots and the suffix more than what it stands in for. */
+	sprintf(r->temporary, "%.*s.%.*s.%s", (int)directory, path, (int)(253 - strlen(suffix)), name, suffix);
 	return r;
 }
 
-/* replace(path [, mode]): mode is that of a file that is not there yet, 0644 by default */
+/* Under a name that is known, what a killed process has left is found again. */
+static int open_known(const char *path)
+{
+	unlink(path);
+	return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+}
+
+/* replace(path [, mode [, suffix]]): mode is that of a file that is not there yet, 0644 by default.
+ * With a suffix the new file is called ".NAME.SUFFIX" until it takes its place, for those who hold a
+ * lock; one of that name is taken away. */
 static int sys_replace(lua_State *L)
 {
 	mode_t mode = (mode_t)luaL_optinteger(L, 2, 0644);
-	struct replacement *r = push_replacement(L, check_path(L, 1));
+	size_t length;
+	const char *suffix = luaL_optlstring(L, 3, "XXXXXX", &length);
+	struct replacement *r;
 
+	luaL_argcheck(L, length > 0 && length <= 32 && !strchr(suffix, '/'), 3, "a short word expected");
+	r = push_replacement(L, check_path(L, 1), suffix);
 	r->mode = mode;
-	r->fd = mkostemp(r->temporary, O_CLOEXEC);
+	r->fd = lua_isnoneornil(L, 3) ? mkostemp(r->temporary, O_CLOEXEC) : open_known(r->temporary);
 	return r->fd < 0 ? fail(L, r->path, errno) : 1;
 }
 
@@ -274,6 +437,17 @@ static void abandon(struct replacement *r)
 	unlink(r->temporary);
 }
 
+/* prepare(): all that can fail of a commit for want of room, without anybody seeing the new file */
+static int replacement_prepare(lua_State *L)
+{
+	struct replacement *r = check_replacement(L);
+	int number = take_attributes(r->path, r->fd, r->mode);
+
+	if (!number)
+		number = sync_file(r->fd);
+	return number ? fail(L, r->path, number) : succeed(L);
+}
+
 static int replacement_commit(lua_State *L)
 {
 	struct replacement *r = check_replacement(L);
@@ -305,6 +479,79 @@ static int replacement_abort(lua_State *L)
 {
 	abandon(luaL_checkudata(L, 1, REPLACEMENT));
 	return 0;
+}
+
+/* -- writing into a file ------------------------------------------------------------------------- */
+
+/* Makes room for the file FD to become SIZE bytes long, or leaves it as it is. A file system that
+ * cannot promise room is asked for none. */
+static int reserve(int fd, off_t size)
+{
+	struct stat st;
+	int number;
+
+	if (fstat(fd, &st) < 0)
+		return errno;
+	if (size <= st.st_size)
+		return 0;
+	number = posix_fallocate(fd, st.st_size, size - st.st_size);
+	if (number && ftruncate(fd, st.st_size) < 0)
+		return errno;
+	return number == EOPNOTSUPP || number == EINVAL ? 0 : number;
+}
+
+static int copy_all(int from, int to)
+{
+	char block[8192];
+	ssize_t n;
+	int number = 0;
+
+	while (!number && ((n = read(from, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)))
+		number = n < 0 ? 0 : write_all(to, block, (size_t)n);
+	return number ? number : n < 0 ? errno : 0;
+}
+
+/* Gives the file FD the content of SOURCE from its first byte to its last. */
+static int overwrite(int fd, int source)
+{
+	struct stat st;
+	int number;
+
+	if (fstat(source, &st) < 0)
+		return errno;
+	number = reserve(fd, st.st_size);
+	if (!number)
+		number = copy_all(source, fd);
+	if (!number && ftruncate(fd, st.st_size) < 0)
+		number = errno;
+	return number ? number : sync_file(fd);
+}
+
+/* overwrite(path, source): the file at path stays the same one and gets the content of the other.
+ * Whoever reads it meanwhile, or a crash, sees some of both. */
+static int sys_overwrite(lua_State *L)
+{
+	const char *path = check_path(L, 1), *from = check_path(L, 2);
+	int source, fd, number;
+
+	source = open(from, O_RDONLY | O_CLOEXEC);
+	if (source < 0)
+		return fail(L, from, errno);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	number = fd < 0 ? errno : overwrite(fd, source);
+	close(source);
+	if (fd >= 0)
+		close(fd);
+	return number ? fail(L, path, number) : succeed(L);
+}
+
+/* sync_directory(path): makes what happened to the names in it last */
+static int sys_sync_directory(lua_State *L)
+{
+	const char *path = check_path(L, 1);
+	int number = sync_directory(path);
+
+	return number ? fail(L, path, number) : succeed(L);
 }
 
 /* -- time and terminals -------------------------------------------------------------------------- */
@@ -370,11 +617,12 @@ static int sys_user(lua_State *L)
 
 /* -- the module ------------------------------------------------------------------------------------ */
 
-static void make_metatable(lua_State *L)
+static void make_replacement(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
 		{"write", replacement_write}, {"commit", replacement_commit},
-		{"abort", replacement_abort}, {"temporary", replacement_temporary}, {NULL, NULL},
+		{"abort", replacement_abort}, {"temporary", replacement_temporary},
+		{"prepare", replacement_prepare}, {NULL, NULL},
 	};
 	static const luaL_Reg ends[] = {
 		{"__gc", replacement_abort}, {"__close", replacement_abort}, {NULL, NULL},
@@ -385,6 +633,28 @@ static void make_metatable(lua_State *L)
 	lua_newtable(L);
 	luaL_setfuncs(L, methods, 0);
 	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+}
+
+static void make_lock(lua_State *L)
+{
+	luaL_newmetatable(L, LOCK_TYPE);
+	lua_pushcfunction(L, lock_release);
+	lua_setfield(L, -2, "__gc");
+	lua_pushcfunction(L, lock_release);
+	lua_setfield(L, -2, "__close");
+	lua_newtable(L);
+	lua_pushcfunction(L, lock_release);
+	lua_setfield(L, -2, "release");
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+}
+
+static void make_directory_box(lua_State *L)
+{
+	luaL_newmetatable(L, DIRECTORY);
+	lua_pushcfunction(L, close_directory);
+	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
 }
 
@@ -399,22 +669,31 @@ static void push_errno(lua_State *L)
 	set_number(L, "ENOSPC", ENOSPC);
 	set_number(L, "EDQUOT", EDQUOT);
 	set_number(L, "EFBIG", EFBIG);
+	set_number(L, "EBUSY", EBUSY);
+	set_number(L, "EWOULDBLOCK", EWOULDBLOCK);
 }
 
 int luaopen_hoststore_sys(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"stat", sys_stat}, {"list", sys_list}, {"readlink", sys_readlink},
+		{"stat", sys_stat}, {"readlink", sys_readlink},
 		{"mkdir_p", sys_mkdir_p}, {"replace", sys_replace}, {"time", sys_time},
 		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
 		{"is_abandoned", sys_is_abandoned}, {"user", sys_user},
+		{"unlink", sys_unlink}, {"realpath", sys_realpath}, {"list", sys_list},
+		{"digest", sys_digest}, {"file_digest", sys_file_digest}, {"lock", sys_lock}, {"try_lock", sys_try_lock},
+		{"overwrite", sys_overwrite}, {"sync_directory", sys_sync_directory},
 		{NULL, NULL},
 	};
 
-	make_metatable(L);
+	make_replacement(L);
+	make_lock(L);
+	make_directory_box(L);
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
 	set_spool_functions(L);
+	luaopen_hoststore_process(L);
+	lua_setfield(L, -2, "spawn");
 	push_errno(L);
 	lua_setfield(L, -2, "errno");
 	return 1;

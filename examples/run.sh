@@ -12,7 +12,7 @@ fi
 
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
-export HOSTSTORE_DB="${1:-$directory/hosts.db}" HOSTSTORE_ACTOR="${USER:-admin}"
+export HOSTSTORE_DB="${1:-$directory/hosts.db}" HOSTSTORE_RUN="$directory/run" HOSTSTORE_ACTOR="${USER:-admin}"
 
 say() { printf '\n# %s\n' "$*"; }
 show() {

@@ -11,7 +11,7 @@ local DEFAULT_DB = "/etc/hoststore/hoststore.db"
 local COMMANDS = {
   add = "hosts", list = "hosts", show = "hosts", set = "hosts", rm = "hosts",
   history = "history", log = "history", at = "history", diff = "history", undo = "history",
-  import = "files", export = "files", plan = "files", publish = "files", backup = "files",
+  import = "files", export = "files", plan = "files", publish = "publish", backup = "files",
   render = "render",
   snapshot_create = "snapshots", snapshot_list = "snapshots", snapshot_show = "snapshots",
   snapshot_rm = "snapshots", restore = "snapshots", retention = "snapshots",
@@ -71,7 +71,7 @@ local function open(command, options)
     tenant = options.tenant,
     actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME")
       or require("hoststore.core").sys.user(),
-    readonly = options.readonly or not (WRITING[command] or options.feed),
+    readonly = options.readonly or not (WRITING[command] or options.feed or options.adopt),
   })
 end
 

@@ -14,6 +14,7 @@ local codes = {
   [sys.errno.ENOSPC] = "full",
   [sys.errno.EDQUOT] = "full",
   [sys.errno.EFBIG] = "full",
+  [sys.errno.EWOULDBLOCK] = "busy",
 }
 
 --- The error for a message and errno, as io functions and core.sys return them.
@@ -74,6 +75,23 @@ function file.target(path)
     }
   end
   return target
+end
+
+--- The text of the file at path.
+---@param path string
+---@return string? text, hoststore.Error? err
+function file.read(path)
+  local handle, message, errno = io.open(path, "rb")
+  if not handle then
+    return nil, file.failure(message, errno)
+  end
+  local text
+  text, message, errno = handle:read("*a")
+  handle:close()
+  if not text then
+    return nil, file.failure(message or path .. " cannot be read", errno)
+  end
+  return text
 end
 
 --- Whether the file at path holds just what generate gives to its sink. Reads as it goes.

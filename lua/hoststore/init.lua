@@ -46,7 +46,8 @@ local modules = {
   snapshot = "snapshot", restore = "snapshot", apply_retention = "snapshot",
   copy_to = "copy", dump = "copy", load = "copy",
   render = "template",
-  import = "import", plan = "plan", export = "export", publish = "publish", follow = "follow",
+  import = "import", plan = "plan", export = "export", publish = "publish", publish_outputs = "publish",
+  follow = "follow",
   outputs = "policy", explain_policies = "policy", plan_policies = "policy", apply_policy_retention = "policy",
   feed = "feed", feeds = "feed", delete_feed = "feed",
 }

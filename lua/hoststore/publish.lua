@@ -1,56 +1,384 @@
---- store:publish: a file kept in step with the hosts, written only when it would change.
+--- store:publish and store:publish_outputs: files kept in step with the hosts, written only when they would
+--- change, checked before they take their place, and told about behind it.
 local core = require "hoststore.core"
+local command = require "hoststore.publish.command"
+local drift = require "hoststore.publish.drift"
 local export = require "hoststore.export"
 local file = require "hoststore.file"
+local options = require "hoststore.options"
+local outputs = require "hoststore.publish.output"
+local pieces = require "hoststore.publish.piece"
+local place = require "hoststore.publish.place"
+local reload = require "hoststore.publish.reload"
+local rendering = require "hoststore.publish.rendering"
 
-local defaults = { format = "hosts", header = false }
+local sys = core.sys
 
-local function check_options(options)
-  for key in pairs(options) do
-    if key ~= "filter" and defaults[key] == nil then
-      error("unknown option '" .. tostring(key) .. "'; publish has filter, format and header", 3)
+local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards = "shards" }
+
+---@class hoststore.PublishResult
+---@field name string
+---@field path string
+---@field mode string?
+---@field changed boolean  what is there differs from what was to be published
+---@field written boolean
+---@field shards { total: integer, written: integer, removed: integer }?  with mode "shards"
+---@field skipped integer?  hosts that the format cannot carry
+---@field checked boolean?  the checker has accepted what was written
+---@field reloaded boolean|"pending"|nil  pending: another process, which is at it, will do it again
+---@field drift hoststore.Drift[]?  what was changed by hand since it was published
+---@field adopted { created: integer, updated: integer, deleted: integer }?
+---@field error hoststore.Error?
+
+-- -- one output ----------------------------------------------------------------------------------------
+
+-- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
+local function open_job(store, output, flags)
+  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]) }
+  local err
+  job.target, job.directory = job.mode.locate(output, flags.dry_run)
+  if not job.target then
+    return nil, job.directory
+  end
+  local key = sys.digest(output.mode == "shards" and job.target .. "\0" .. output.name or job.target)
+  if flags.dry_run then
+    job.prefix = place.find(job.directory, key)
+  else
+    job.lock, err = place.lock(job.directory, key)
+    if not job.lock then
+      return nil, err
+    end
+    job.prefix = err
+    job.mode.recover(job)
+  end
+  job.facts = place.read(job.prefix)
+  return job
+end
+
+local function note_drift(job, plan, flags)
+  for _, piece in ipairs(plan.pieces) do
+    local unknown = flags.adopt and piece.found and not piece.same and job.facts[piece.key] == nil
+    if unknown or drift.is_foreign(job.facts, piece) then
+      plan.drift[#plan.drift + 1] = drift.examine(job, job.facts, piece)
     end
   end
 end
 
-local function option(options, key)
-  if options[key] == nil then
-    return defaults[key]
+local function prepare(job, plan)
+  for _, piece in ipairs(plan.changed) do
+    if not piece.remove then
+      local done, err = pieces.prepare(piece, job.prefix)
+      if not done then
+        return nil, err
+      end
+    end
   end
-  return options[key]
+  return true
+end
+
+-- What is to happen, and all that can be done before anybody sees it. In a transaction: all that is read
+-- is of one moment.
+local function make_plan(job, flags)
+  local generate, made, err
+  generate, err = rendering.generator(job.store, job.output)
+  if not generate then
+    return nil, err
+  end
+  local plan = { pieces = {}, changed = {}, drift = {} }
+  plan.pieces, made = job.mode.pieces(job, generate)
+  if not plan.pieces then
+    return nil, made
+  end
+  plan.made, made.now = made, core.now(job.store)
+  made.position, err = core.position(job.store)
+  if not made.position then
+    return nil, err
+  end
+  for _, piece in ipairs(plan.pieces) do
+    plan.changed[#plan.changed + 1] = not piece.same and piece or nil
+  end
+  note_drift(job, plan, flags)
+  job.plan = plan
+  if flags.dry_run or #plan.drift > 0 and not flags.force then
+    return plan
+  end
+  local done
+  done, err = prepare(job, plan)
+  if not done then
+    return nil, err
+  end
+  return plan
+end
+
+local function check(job, plan)
+  for _, piece in ipairs(plan.changed) do
+    if piece.replacement then
+      local good, err = command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+      if not good then
+        return nil, err
+      end
+    end
+  end
+  return true
+end
+
+local function remember(job, plan)
+  local changed = false
+  for _, piece in ipairs(plan.pieces) do
+    if not drift.is_noted(job.facts, piece) then
+      drift.note(job.facts, piece, plan.made)
+      changed = true
+    end
+  end
+  if not changed then
+    return true
+  end
+  return place.write(job.prefix, job.facts)
+end
+
+local function commit(job, plan, result)
+  for _, piece in ipairs(plan.changed) do
+    local done, err = pieces.commit(piece, job.prefix)
+    if not done then
+      return nil, err
+    end
+    result.written = true
+    if result.shards then
+      local counter = piece.remove and "removed" or "written"
+      result.shards[counter] = result.shards[counter] + 1
+    end
+  end
+  return true
+end
+
+-- Check, then ask for the reload, then remember what it is going to be, and only then show it: killed
+-- anywhere, the next publish knows what is left to do.
+local function carry_out(job, plan, result)
+  local done, err
+  if job.output.check then
+    done, err = check(job, plan)
+    if not done then
+      return nil, err
+    end
+    result.checked = true
+  end
+  if job.output.reload then
+    done, err = reload.request(job.directory, job.output.reload)
+    if not done then
+      return nil, err
+    end
+  end
+  done, err = remember(job, plan)
+  if not done then
+    return nil, err
+  end
+  return commit(job, plan, result)
+end
+
+local function describe(job, plan, result)
+  result.changed = #plan.changed > 0
+  result.skipped = plan.made.skipped
+  if job.output.mode == "shards" then
+    result.shards = { total = 0, written = 0, removed = 0 }
+    for _, piece in ipairs(plan.pieces) do
+      result.shards.total = result.shards.total + (piece.remove and 0 or 1)
+    end
+  end
+  for i, change in ipairs(plan.drift) do
+    result.drift = result.drift or {}
+    result.drift[i] = drift.show(change)
+  end
+end
+
+local function run_plan(job, flags)
+  local plan, err = export.consistently(job.store, function() return make_plan(job, flags) end)
+  return plan, err
+end
+
+local function publish_job(job, flags, result)
+  local plan, err = run_plan(job, flags)
+  if plan and #plan.drift > 0 and flags.adopt and not flags.dry_run then
+    describe(job, plan, result)
+    result.adopted, err = drift.adopt(job, plan.drift, flags)
+    -- Now the store says what the file says, but for its comments and the order of its lines.
+    plan = result.adopted and run_plan(job, { force = true })
+  elseif plan then
+    describe(job, plan, result)
+  end
+  if not plan then
+    return nil, err
+  elseif flags.dry_run then
+    return true
+  elseif #plan.drift > 0 and not (flags.force or result.adopted) then
+    return nil, drift.refusal(job)
+  elseif #plan.changed > 0 then
+    return carry_out(job, plan, result)
+  end
+  if job.torn then
+    pieces.forget_copies(job.target, job.prefix)
+  end
+  return remember(job, plan)
+end
+
+local function close_job(job)
+  for _, piece in ipairs(job.plan and job.plan.changed or {}) do
+    pieces.abandon(piece)
+  end
+  if job.lock then
+    job.lock:release()
+  end
+end
+
+local function publish_one(store, output, flags, result)
+  -- An unknown format or a filter that is none is told before anything is made.
+  local generate, err = rendering.generator(store, output)
+  if not generate then
+    return nil, err
+  end
+  local job
+  job, err = open_job(store, output, flags)
+  if not job then
+    return nil, err
+  end
+  result.directory = job.directory
+  local ok, done, failure = pcall(publish_job, job, flags, result)
+  close_job(job)
+  if not ok then
+    return file.try(error, done, 0)
+  end
+  return done, failure
+end
+
+-- -- reloads -------------------------------------------------------------------------------------------
+
+-- Which results wait for which command; one that failed before is run again though nothing has changed.
+local function by_command(list, results)
+  local groups, found = {}, {}
+  for i, output in ipairs(list) do
+    local key = output.reload and results[i].directory and reload.key(output.reload)
+    if key and not found[key] then
+      found[key] = { words = output.reload, directory = results[i].directory, delay = 0, timeout = 0, results = {} }
+      groups[#groups + 1] = found[key]
+    end
+    if key then
+      local group = found[key]
+      group.delay, group.timeout = math.max(group.delay, output.reload_delay), math.max(group.timeout, output.timeout)
+      group.results[#group.results + 1] = results[i]
+    end
+  end
+  return groups
+end
+
+local function run_reloads(list, results)
+  for _, group in ipairs(by_command(list, results)) do
+    if reload.due(group.directory, group.words) then
+      local done, err = reload.run(group.directory, group.words, group)
+      for _, result in ipairs(group.results) do
+        result.reloaded = done or false
+        result.error = result.error or err
+      end
+    end
+  end
+end
+
+-- -- the methods ---------------------------------------------------------------------------------------
+
+-- As publish_one, but a wrong filter or template among many outputs is the failure of one.
+local function attempt(store, output, flags, result)
+  local ok, done, err = pcall(publish_one, store, output, flags, result)
+  if ok then
+    return done, err
+  end
+  return nil, outputs.invalid(("%s: %s"):format(output.label, tostring(done)))
+end
+
+local function publish_all(store, list, flags, publish)
+  local results = {}
+  for i, output in ipairs(list) do
+    local result = { name = output.label, path = output.path, mode = output.mode, changed = false, written = false }
+    results[i] = result
+    local _, err = publish(store, output, flags, result)
+    result.error = err
+  end
+  if not flags.dry_run then
+    run_reloads(list, results)
+  end
+  for _, result in ipairs(results) do
+    result.directory = nil
+  end
+  return results
+end
+
+local function where(output, index)
+  if type(output.file) == "string" then
+    return ("%s:%s: "):format(output.file, tostring(output.line or 0))
+  end
+  return ("output %d: "):format(index)
+end
+
+local flags_known = options.set("force", "adopt", "dry_run", "actor", "reason")
+
+--- Brings a list of outputs in step with the hosts, one behind the other. What goes wrong with one is in its
+--- result and does not keep the others. Each is compared first and left untouched when it says the same already;
+--- a reload is run once behind all of them, and only when something it stands for has changed, or when it failed
+--- the last time. What was changed by hand since it was published is reported and left alone ("conflict"), unless
+--- `force` overwrites it or `adopt` brings it into the store first.
+---@param list hoststore.Output[]
+---@param flags { force: boolean?, adopt: boolean?, dry_run: boolean?, actor: string?, reason: string? }?
+---@return hoststore.PublishResult[]
+function core.methods.publish_outputs(store, list, flags)
+  flags = options.check(flags, flags_known, "the options")
+  if type(list) ~= "table" then
+    error("publish_outputs needs an array of outputs, not " .. type(list), 2)
+  end
+  local results, good, places = {}, {}, {}
+  for i, given in ipairs(list) do
+    local output, message = outputs.new(given)
+    if output then
+      good[#good + 1], places[#places + 1] = output, i
+    else
+      local named = type(given) == "table" and given or {}
+      results[i] = { name = tostring(named.name or named.path or i), path = tostring(named.path or ""), changed = false,
+        written = false, error = outputs.invalid(where(named, i) .. message) }
+    end
+  end
+  for i, result in ipairs(publish_all(store, good, flags, attempt)) do
+    results[places[i]] = result
+  end
+  return results
+end
+
+local function as_output(path, given)
+  local output = { path = path }
+  for key, value in pairs(given) do
+    if key ~= "force" and key ~= "path" then
+      output[key] = value
+    end
+  end
+  return output
 end
 
 --- Brings the file at path in step with the hosts. It is compared first, and left untouched when it
 --- holds the same already: whoever watches it, and the flash it lies on, is to be spared. A new one
---- comes whole, with the mode and owner of the old one; a symbolic link is followed.
+--- comes whole, with the mode and owner of the old one; a symbolic link is followed. The options are those of
+--- an output; changes made by hand are overwritten unless `force` is false.
 ---@param store hoststore.Store
 ---@param path string
----@param options? {filter?: hoststore.Filter, format?: string, header?: boolean}
+---@param given? hoststore.Output|{force: boolean?}
 ---@return boolean? written false when the file was up to date
 ---@return hoststore.Error? err
-function core.methods.publish(store, path, options)
+function core.methods.publish(store, path, given)
   if type(path) ~= "string" then
     error("path: a string expected", 2)
   end
-  options = options or {}
-  check_options(options)
-  local generate, err = export.generator(store, option(options, "format"), options.filter,
-    { header = option(options, "header") })
-  if not generate then
-    return nil, err
+  given = given or {}
+  local output, message = outputs.new(as_output(path, given))
+  if not output then
+    error(message .. "; publish has the options of an output", 2)
   end
-  return export.consistently(store, function()
-    local same, failure = file.compare(path, generate)
-    if same then
-      return false
-    elseif failure then
-      return nil, failure
-    end
-    local count
-    count, failure = file.replace(path, generate)
-    if not count then
-      return nil, failure
-    end
-    return true
-  end)
+  local result = publish_all(store, { output }, { force = given.force ~= false }, publish_one)[1]
+  if result.error then
+    return nil, result.error
+  end
+  return result.written
 end

@@ -23,6 +23,11 @@ function system.run(command)
   return text, tonumber(status)
 end
 
+--- A shell command as the words core.sys.spawn takes; without what is preloaded, as popen.
+function system.words(command)
+  return { "env", "-u", "LD_PRELOAD", "sh", "-c", command }
+end
+
 --- Waits until a condition holds; says what was waited for when it does not within half a minute.
 function system.wait(what, condition)
   local deadline = sys.monotonic() + 30

@@ -238,10 +238,36 @@ json, ndjson, csv, shell, and text (default): all on one line.]], [[
 
   command = add(parser, "publish", "Write the hosts file, if it would differ.", [[
 The file is replaced in one step, keeping its mode and owner; symbolic links
-are followed. Disabled and expired hosts are left out.]], [[
-   hoststore publish /tmp/hosts/hoststore && /etc/init.d/dnsmasq reload]])
-  command:argument("file", "The file to write.")
+are followed. Disabled and expired hosts are left out. Without a file, all
+outputs are published, and the exit code is 1 when one failed.
+Modes:
+   file      the file is replaced (default)
+   in-place  the same file gets another content: for one that is bind-mounted
+   block     only what stands between two marker lines is ours
+   shards    a directory of small files, for dnsmasq's hostsdir
+A file that was changed by hand since is left alone, and the change shown.
+The words of a command are separated by blanks; no shell reads them.]], [[
+   hoststore publish /tmp/hosts/hoststore --reload "/etc/init.d/dnsmasq reload"
+   hoststore publish /etc/hosts --mode block
+   hoststore publish --outputs /etc/hoststore/outputs.json]])
+  command:argument("file", "The file to write, or the directory of shards."):args "?"
+  command:option("--outputs", "Publish what this JSON file lists."):argname "<file>":convert(values.name)
+  command:option("--mode", "How it is written (see above).")
+    :choices { "file", "in-place", "block", "shards" }:argname "<mode>"
+  command:option("--name", "The name in the markers of a block and of shards\n(default: hosts).")
+    :argname "<name>":convert(values.name)
   command:flag("--header", "Begin with a comment that says what wrote the file.")
+  command:option("--check", "A command that has to accept the new file, {path},\nbefore it is used.")
+    :argname "<command>":convert(values.name)
+  command:option("--reload", "A command to run when something was written,\nor when it failed the last time.")
+    :argname "<command>":convert(values.name)
+  command:option("--reload-delay", "Wait so many seconds for more changes first.")
+    :argname "<seconds>":convert(values.seconds)
+  command:mutex(
+    command:flag("--force", "Overwrite what was changed by hand."),
+    command:flag("--adopt", "Import what was changed by hand, then publish.")
+  )
+  command:flag("--dry-run", "Only say what would be written.")
 
   command = add(parser, "backup", "Write a consistent copy of the database to a file.",
     "An existing file is replaced, once the copy is whole.", [[
@@ -462,7 +488,7 @@ Examples:
 Options may stand before or after the command.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
 4 conflict or duplicate, 5 busy.
-Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, NO_COLOR.]]
+Environment: HOSTSTORE_DB, HOSTSTORE_ACTOR, HOSTSTORE_RUN, NO_COLOR.]]
     :command_target "command", "hoststore")
   parser:option("--db", "The database: a path or a URL\n(default: $HOSTSTORE_DB or /etc/hoststore/hoststore.db).")
     :argname "<url>":convert(values.name)

@@ -1,4 +1,4 @@
--- import, export, plan, publish, backup.
+-- import, export, plan, backup.
 
 local hosts = require "hoststore.cli.hosts"
 local present = require "hoststore.cli.present"
@@ -131,16 +131,6 @@ function files.export(store, options, out)
     out:message(("hosts left out, as their names cannot stand in %s: %d"):format(options.format, skipped))
   end
   return 0
-end
-
-function files.publish(store, options, out)
-  local written, err = store:publish(options.file, { header = options.header or false })
-  if written == nil then
-    return nil, err
-  end
-  return out:answer((written and "written: " or "unchanged: ") .. options.file, function()
-    return present.object("written", present.json(written))
-  end)
 end
 
 function files.backup(store, options, out)

@@ -148,7 +148,8 @@ function present.error_json(err)
     "expected", err.expected and present.json(err.expected),
     "actual", err.actual and present.json(err.actual),
     "current", err.current and present.host_json(err.current),
-    "candidates", err.candidates and present.array(err.candidates, present.host_json)
+    "candidates", err.candidates and present.array(err.candidates, present.host_json),
+    "drift", err.drift
   ))
 end
 

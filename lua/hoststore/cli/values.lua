@@ -40,6 +40,15 @@ function values.age(word)
   return nil, ("'%s' is no length of time: use seconds, or 30m, 2h, 30d, 4w"):format(word)
 end
 
+--- A short length of time in seconds, which may have a fraction.
+function values.seconds(word)
+  local seconds = tonumber(word:match "^%d+%.?%d*$")
+  if seconds then
+    return seconds
+  end
+  return nil, ("'%s' is no number of seconds"):format(word)
+end
+
 function values.whole(word)
   local number = tonumber(word:match "^%d+$")
   if number and number <= 2 ^ 53 then

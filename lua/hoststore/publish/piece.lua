@@ -1,0 +1,159 @@
+--- A piece of an output: one file of it, or one part of a file, and how the new one comes into its place.
+---
+---   key       what it is remembered by          path      the file
+---   digest    of what it is to say              same      the file says so already
+---   found     the digest of what is there, nil when there is nothing of ours
+---   read()    what is there                     write(sink)  gives all the new file is to hold
+---   in_place  the file has to stay the same one     content(sink)  what of that is ours, when not all is
+---   remove    it is to go
+---   torn      what is there was being written when something went wrong
+local core = require "hoststore.core"
+local file = require "hoststore.file"
+
+local sys = core.sys
+local piece = {}
+
+-- Under a lock, and so that what a killed process has left is known for what it is.
+piece.SUFFIX = "hoststore-new"
+local COPY = "hoststore-copy"
+
+local function split(path)
+  local directory, name = path:match("^(.*/)([^/]*)$")
+  return directory or "", name or path
+end
+
+--- What a killed process may have left beside that path.
+function piece.leftover(path)
+  local directory, name = split(path)
+  return ("%s.%s.%s"):format(directory, name:sub(1, 253 - #piece.SUFFIX), piece.SUFFIX)
+end
+
+-- Where the new content is kept while it is written into a file that stays the same one: beside it, or
+-- where nothing can be put there, in the place.
+local function copies(path, prefix)
+  local directory, name = split(path)
+  return { ("%s.%s.%s"):format(directory, name:sub(1, 200), COPY), prefix .. ".copy" }
+end
+
+--- The copy that is left of a writing that was cut short, if there is one.
+---@return string? path
+function piece.copy_left(path, prefix)
+  for _, copy in ipairs(copies(path, prefix)) do
+    if sys.stat(copy) then
+      return copy
+    end
+  end
+end
+
+local function parent(path)
+  local directory = split(path)
+  return directory == "" and "." or directory
+end
+
+--- Takes away copies that are not needed any more.
+function piece.forget_copies(path, prefix)
+  for _, copy in ipairs(copies(path, prefix)) do
+    if sys.stat(copy) then
+      sys.unlink(copy)
+      sys.sync_directory(parent(copy))
+    end
+  end
+end
+
+local function refuse(message, errno)
+  return nil, file.failure(message, errno)
+end
+
+local function open(self, prefix)
+  local there = self.in_place and sys.stat(self.path)
+  if not there then
+    return sys.replace(self.path, nil, piece.SUFFIX)
+  end
+  local replacement, message, errno
+  for _, copy in ipairs(copies(self.path, prefix)) do
+    replacement, message, errno = sys.replace(copy, there.mode, piece.SUFFIX)
+    if replacement then
+      self.copy = copy
+      return replacement
+    end
+  end
+  return nil, message, errno
+end
+
+--- Writes the new file, which nobody sees yet, down to the disk.
+---@param prefix string  of the place
+---@return true?, hoststore.Error? err
+function piece.prepare(self, prefix)
+  local message, errno
+  self.replacement, message, errno = open(self, prefix)
+  if not self.replacement then
+    return refuse(message, errno)
+  end
+  local ok, raised = pcall(self.write, function(text)
+    local written, problem, number = self.replacement:write(text)
+    if not written then
+      error(file.failure(problem, number), 0)
+    end
+  end)
+  local done = ok
+  if ok then
+    done, message, errno = self.replacement:prepare()
+  end
+  if done then
+    return true
+  end
+  piece.abandon(self)
+  if ok then
+    return refuse(message, errno)
+  end
+  return file.try(error, raised, 0)
+end
+
+--- Lets the new file go.
+function piece.abandon(self)
+  if self.replacement then
+    self.replacement:abort()
+    self.replacement = nil
+  end
+end
+
+-- The copy comes first: whatever happens while the file is being written, all of its new content is there.
+local function write_in_place(self, prefix)
+  local done, message, errno = self.replacement:commit()
+  if not done then
+    return refuse(message, errno)
+  end
+  done, message, errno = sys.overwrite(self.path, self.copy)
+  if not done and sys.file_digest(self.path) ~= self.file_found then
+    return refuse(message .. "; the file is half written, the next publish completes it", errno)
+  end
+  piece.forget_copies(self.path, prefix)
+  if not done then
+    return refuse(message, errno)
+  end
+  return true
+end
+
+--- Puts the new file in the place of the old one, or takes that away.
+---@param prefix string  of the place
+---@return true?, hoststore.Error? err
+function piece.commit(self, prefix)
+  local done, message, errno
+  if self.remove then
+    done, message, errno = sys.unlink(self.path)
+  elseif self.copy then
+    self.file_found = sys.file_digest(self.path)
+    return write_in_place(self, prefix)
+  else
+    done, message, errno = self.replacement:commit()
+    if errno == sys.errno.EBUSY then
+      message = message .. "; it is mounted by itself and takes mode in-place, or in_place with a block"
+    end
+  end
+  if not done then
+    return refuse(message, errno)
+  end
+  return true
+end
+
+return piece

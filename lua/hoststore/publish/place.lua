@@ -1,0 +1,130 @@
+--- Where publishing keeps what it has to remember: a lock and a few facts for each output, in a directory
+--- that is meant for such things or, where there is none, beside the output under a name with a dot.
+local core = require "hoststore.core"
+local file = require "hoststore.file"
+
+local sys = core.sys
+local place = {}
+
+local DEFAULT_RUN = "/var/run/hoststore"
+local PUBLIC, PRIVATE = 493, 384 -- modes 0755 and 0600
+local PATIENCE = 60 -- seconds for another that publishes the same
+local PAUSE = 0.005
+
+local function run_directory()
+  local wanted = os.getenv "HOSTSTORE_RUN"
+  return (wanted and wanted ~= "" and wanted or DEFAULT_RUN) .. "/"
+end
+
+-- The beginnings of paths that may do, best first.
+local function candidates(directory)
+  return { run_directory(), directory .. "/.hoststore-" }
+end
+
+-- Waited for here and not in C, where Ctrl-C would have to wait too.
+local function wait_for_lock(path, patience)
+  local deadline = sys.monotonic() + patience
+  repeat
+    local lock, message, errno = sys.lock(path)
+    if lock or errno ~= sys.errno.EWOULDBLOCK or sys.monotonic() >= deadline then
+      return lock, message, errno
+    end
+    sys.sleep(PAUSE)
+  until false
+end
+
+--- Takes the lock of that key in the first place that can hold it. Returns the lock and the beginning of
+--- the paths there; nil and "busy" when another has had it for too long.
+---@param directory string  of the output
+---@param key string
+---@param patience number?  seconds
+---@return any? lock, string|hoststore.Error prefix
+function place.lock(directory, key, patience)
+  local failure
+  sys.mkdir_p(run_directory():sub(1, -2), PUBLIC)
+  for _, prefix in ipairs(candidates(directory)) do
+    local lock, message, errno = wait_for_lock(prefix .. key .. ".lock", patience or PATIENCE)
+    if lock then
+      return lock, prefix .. key
+    end
+    failure = file.failure(message, errno)
+    if errno == sys.errno.EWOULDBLOCK then
+      failure.message = ("%s: another publishes just now"):format(message:match("^(.*):") or message)
+      break
+    end
+  end
+  return nil, failure
+end
+
+--- The place without its lock, for who only reads: the one that was used last.
+---@return string prefix
+function place.find(directory, key)
+  local found
+  for _, prefix in ipairs(candidates(directory)) do
+    if not found and sys.stat(prefix .. key .. ".state") then
+      found = prefix .. key
+    end
+  end
+  return found or candidates(directory)[1] .. key
+end
+
+-- A fact a line: its name, a tab, its value without control characters.
+local function encode(value)
+  return (tostring(value):gsub("[%%%c\127]", function(char)
+    return ("%%%02x"):format(char:byte())
+  end))
+end
+
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+--- The facts of that place; none where nothing is remembered or it cannot be read.
+---@param prefix string
+---@return table<string, string>
+function place.read(prefix)
+  local facts = {}
+  local handle = io.open(prefix .. ".state", "rb")
+  if not handle then
+    return facts
+  end
+  for line in (handle:read("*a") or ""):gmatch("[^\n]+") do
+    local name, value = line:match("^([^\t]+)\t(.*)$")
+    if name then
+      facts[decode(name)] = decode(value)
+    end
+  end
+  handle:close()
+  return facts
+end
+
+--- Remembers facts in the place of those before, all or none of them. The caller has the lock.
+---@param prefix string
+---@param facts table<string, string|number>
+---@return true?, hoststore.Error? err
+function place.write(prefix, facts)
+  local lines = {}
+  for name, value in pairs(facts) do
+    lines[#lines + 1] = encode(name) .. "\t" .. encode(value) .. "\n"
+  end
+  table.sort(lines)
+  local replacement, message, errno = sys.replace(prefix .. ".state", PRIVATE, "new")
+  local done = replacement
+  if done then
+    done, message, errno = replacement:write(table.concat(lines))
+  end
+  if done then
+    done, message, errno = replacement:commit()
+  end
+  if not done then
+    if replacement then
+      replacement:abort()
+    end
+    return nil, file.failure(message, errno)
+  end
+  return true
+end
+
+return place

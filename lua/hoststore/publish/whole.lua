@@ -1,0 +1,61 @@
+--- Modes "file" and "in-place": the output is all of a file.
+local core = require "hoststore.core"
+local file = require "hoststore.file"
+local piece = require "hoststore.publish.piece"
+local rendering = require "hoststore.publish.rendering"
+
+local sys = core.sys
+local whole = {}
+
+-- What is longer is not kept in memory, but made a second time when it has to be written.
+local BOUND = 1024 * 1024
+
+--- The file behind all links, and the directory it is in.
+---@return string? target, string|hoststore.Error directory
+function whole.locate(output)
+  local target, err = file.target(output.path)
+  if not target then
+    return nil, err
+  end
+  local directory, name = target:match("^(.*/)([^/]+)$")
+  local real, message, errno = sys.realpath(directory or ".")
+  if not real then
+    return nil, file.failure(message, errno)
+  end
+  return (real == "/" and "" or real) .. "/" .. (name or target), real
+end
+
+--- Removes what a killed process has left; says whether it was killed while it wrote into the file.
+function whole.recover(job)
+  sys.unlink(piece.leftover(job.target))
+  job.torn = piece.copy_left(job.target, job.prefix) ~= nil
+end
+
+--- The text of a file; nil when there is none.
+---@return string? text, hoststore.Error? err
+function whole.read(path)
+  if sys.stat(path) then
+    return file.read(path)
+  end
+  return nil
+end
+
+--- The one piece of it.
+---@return table[]? pieces, table|hoststore.Error made
+function whole.pieces(job, generate)
+  local made = rendering.make(generate, job.target, BOUND)
+  return { {
+    key = "content", path = job.target, digest = made.digest, same = made.same, torn = job.torn,
+    found = made.same and made.digest or sys.file_digest(job.target) or nil,
+    in_place = job.output.mode == "in-place",
+    read = function() return whole.read(job.target) end,
+    write = made.write,
+  } }, made
+end
+
+--- What the pieces of it were when it said this.
+function whole.split(_, text)
+  return { content = text }
+end
+
+return whole

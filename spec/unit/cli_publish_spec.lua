@@ -1,0 +1,151 @@
+local cli = require "hoststore.cli"
+local hoststore = require "hoststore"
+local json = require "hoststore.json"
+local sys = require("hoststore.core").sys
+local system = require "spec.support.system"
+
+local read, write = system.read, system.write
+
+describe("hoststore publish", function()
+  local home, directory, db, path
+
+  before_each(function()
+    home, directory = system.directory(), system.directory()
+    db, path = home .. "/hosts.db", directory .. "/hosts"
+    local store = assert(hoststore.open(db))
+    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    store:close()
+  end)
+
+  after_each(function()
+    system.remove(home)
+    system.remove(directory)
+  end)
+
+  local function writer()
+    local file = { text = "" }
+    function file:write(piece)
+      self.text = self.text .. piece
+      return true
+    end
+    return file
+  end
+
+  local function run(...)
+    local stdout, stderr = writer(), writer()
+    local code = cli.run({ "--db", db, "--actor", "alice", "publish", ... },
+      { stdout = stdout, stderr = stderr, terminal = false })
+    return code, stdout.text, stderr.text
+  end
+
+  local function add(ip, hostname)
+    local store = assert(hoststore.open(db))
+    assert(store:add { ip = ip, hostname = hostname })
+    store:close()
+  end
+
+  local function outputs(list)
+    write(home .. "/outputs.json", json.encode(list))
+    return home .. "/outputs.json"
+  end
+
+  it("takes mode, name, checker and reload for a file", function()
+    write(path, "127.0.0.1 localhost\n")
+    assert.same({ 0, "written: " .. path .. "\n", "" }, { run(path, "--mode", "block", "--name", "lan",
+      "--check", "grep -q nas.lan {path}", "--reload", "touch " .. directory .. "/reloaded") })
+    assert.equal("127.0.0.1 localhost\n# BEGIN hoststore lan\n10.0.0.1\tnas.lan\n# END hoststore lan\n", read(path))
+    assert.is_not_nil(sys.stat(directory .. "/reloaded"))
+    local code, stdout, stderr = run(path, "--mode", "block", "--name", "lan", "--json")
+    assert.same({ 0, "" }, { code, stderr })
+    assert.same({ name = "lan", path = path, mode = "block", changed = false, written = false }, json.decode(stdout))
+  end)
+
+  it("fails with what the checker said, and keeps the file", function()
+    write(path, "old\n")
+    local code, stdout, stderr = run(path, "--check", "ls /nonexistent/{path}")
+    assert.same({ 1, "", "old\n" }, { code, stdout, read(path) })
+    assert.matches("the checker refused it: 'ls /nonexistent/{path}' ended with status 2: .*No such file", stderr)
+  end)
+
+  it("says what a dry run would write", function()
+    assert.same({ 0, "would be written: " .. path .. "\n", "" }, { run(path, "--dry-run") })
+    assert.is_nil(sys.stat(path))
+  end)
+
+  describe("of a file that was changed by hand", function()
+    before_each(function()
+      run(path)
+      write(path, read(path) .. "10.0.0.9 nine.lan\n")
+    end)
+
+    it("leaves it alone, shows the change, and ends with 4", function()
+      local code, stdout, stderr = run(path)
+      assert.same({ 4, "" }, { code, stdout })
+      assert.equal(([[
+hoststore: %s was changed by hand:
+hoststore:   +10.0.0.9 nine.lan
+hoststore: %s was changed by hand since it was published: adopt the change or force the old state
+]]):format(path, path), stderr)
+      code, stdout, stderr = run(path, "--json")
+      assert.same({ 4, "" }, { code, stdout })
+      local err = json.decode(stderr).error
+      assert.same({ "conflict", { "+10.0.0.9 nine.lan" } }, { err.code, err.drift[1].lines })
+    end)
+
+    it("overwrites it with --force", function()
+      local code, stdout = run(path, "--force")
+      assert.same({ 0, "written: " .. path .. "\n" }, { code, stdout })
+      assert.equal("10.0.0.1\tnas.lan\n", read(path))
+    end)
+
+    it("imports it with --adopt, under the name of who did that", function()
+      local code, stdout, stderr = run(path, "--adopt")
+      assert.same({ 0, "written: " .. path .. "\n" }, { code, stdout })
+      assert.matches("adopted: 1 created\n$", stderr)
+      local store = assert(hoststore.open(db))
+      local nine = store:reverse("10.0.0.9")[1]
+      assert.same({ "alice", "nine.lan" }, { nine:history()[1].actor, nine.hostname })
+      store:close()
+    end)
+
+    it("takes one of the two alone", function()
+      assert.equal(2, (run(path, "--adopt", "--force")))
+    end)
+  end)
+
+  it("publishes what a file of outputs lists, in a table or JSON, and ends with 1 when one failed", function()
+    local list = { { name = "lan", path = path, reload = { "true" }, check = { "true" } },
+      { name = "gone", path = directory .. "/missing/hosts" },
+      { name = "dns", path = directory .. "/d", mode = "shards" } }
+    local code, stdout, stderr = run("--outputs", outputs(list))
+    assert.equal(1, code)
+    assert.equal(("NAME  PATH  STATE  CHECKED  RELOADED\n" .. "lan  %s  written  yes  yes\n" ..
+      "gone  %s/missing/hosts  failed\n" .. "dns  %s/d  written\n"):format(path, directory, directory),
+      (stdout:gsub("  +", "  ")))
+    assert.matches("^hoststore: gone: [^\n]*No such file or directory\n$", stderr)
+    add("10.0.0.2", "new.lan")
+    code, stdout = run("--outputs", outputs { list[1], list[3] }, "--json")
+    assert.equal(0, code)
+    local results = json.decode(stdout)
+    assert.same({ name = "lan", path = path, mode = "file", changed = true, written = true, checked = true,
+      reloaded = true }, results[1])
+    assert.same({ total = 1, written = 1, removed = 0 }, results[2].shards)
+    code, stdout = run("--outputs", outputs { list[1] })
+    assert.same({ 0, true }, { code, stdout:find "unchanged" ~= nil })
+  end)
+
+  it("says what is wrong with a file of outputs, or that there is nothing to publish", function()
+    for text, wanted in pairs {
+      ["{"] = "no JSON array", ['{"path":"x"}'] = "no JSON array", ["3"] = "no JSON array",
+    } do
+      write(home .. "/outputs.json", text)
+      local code, _, stderr = run("--outputs", home .. "/outputs.json")
+      assert.same({ 1, true }, { code, stderr:find(wanted, 1, true) ~= nil })
+    end
+    assert.equal(3, (run("--outputs", home .. "/missing")))
+    local code, _, stderr = run("--outputs", outputs { { path = path, filter = json.decode "null" } })
+    assert.same({ 1, true }, { code, stderr:find("filter is a table", 1, true) ~= nil })
+    assert.equal(2, (run(path, "--outputs", home .. "/outputs.json")))
+    assert.equal(0, (run("--outputs", outputs {})))
+  end)
+end)
