@@ -286,6 +286,17 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.equal("what is this\n", system.read(directory .. "/bad/0-worst"))
     end)
 
+    it("that were refused do not fill the spool: the newest are kept", function()
+      local last
+      for _ = 1, 150 do
+        last = tell { action = "add", client = "no mac", ip = "10.0.0.6" }
+      end
+      assert.equal(150, run().bad)
+      local kept = assert(core.sys.list(directory .. "/bad"))
+      assert.is_true(#kept <= 202, #kept .. " files")
+      assert.is_truthy(io.open(directory .. "/bad/" .. last .. ".reason"))
+    end)
+
     it("of a swarm are one transaction, of which only the outcome is written", function()
       for i = 1, 200 do
         lease("add", ("aa:bb:cc:dd:ee:%02x"):format(i), "10.0.0." .. i, "h" .. i)

@@ -9,6 +9,8 @@ local spool = {}
 
 local DEFAULT = "/tmp/hoststore/spool"
 local LOG_LIMIT = 64 * 1024
+-- Each with the file that says why.
+local BAD_LIMIT = 2 * 100
 -- No value that means something is longer, and a client may send what it likes.
 local VALUE_LIMIT = 1024
 
@@ -159,10 +161,20 @@ function spool.remove(path, name)
   return os.remove(path .. "/" .. name)
 end
 
---- Puts an event aside, with the reason, so that it is not tried for ever.
+-- A client that is refused again and again must not fill the memory the spool is in.
+local function limit(bad)
+  local names = sys.list(bad) or {}
+  table.sort(names)
+  for i = 1, #names - BAD_LIMIT do
+    os.remove(bad .. "/" .. names[i])
+  end
+end
+
+--- Puts an event aside, with the reason, so that it is not tried for ever. The newest ones are kept.
 function spool.put_aside(path, name, reason)
   local bad = path .. "/bad"
   sys.mkdir_p(bad, 448)
+  limit(bad)
   write_file(bad .. "/" .. name .. ".reason", reason .. "\n")
   return os.rename(path .. "/" .. name, bad .. "/" .. name)
 end
