@@ -58,8 +58,7 @@ struct hs_db {
 	bool notify;
 	int64_t lock;			/* of the tenant's writer */
 	char channel[32];		/* where commits of the tenant are told */
-	struct hs_pg_session *listener;	/* NULL, or the session that hears of them */
-	bool deaf;			/* there can be none: we look now and then */
+	bool deaf;			/* the server has no LISTEN: we look now and then */
 };
 
 static enum hs_code fail_memory(struct hs_error *err)
@@ -671,22 +670,9 @@ static int64_t hash_of(const char *tenant)
 	return (int64_t)hash;
 }
 
-static void stop_listening(struct hs_db *db)
-{
-	struct hs_error ignored;
-
-	if (!db->listener)
-		return;
-	if (hs_pg_is_usable(db->listener))
-		hs_pg_execute(db->listener, "UNLISTEN *", &ignored);
-	hs_pg_give(db->pool, db->listener);
-	db->listener = NULL;
-}
-
 static void postgres_close(struct hs_db *db)
 {
 	postgres_rollback(db);
-	stop_listening(db);
 	hs_pg_leave(db->pool);
 	free(db->pending);
 	free(db);
@@ -725,50 +711,40 @@ static void sleep_ms(int milliseconds)
 	nanosleep(&pause, NULL);
 }
 
-/* Gets a session that hears of commits. A standby and a pooler before the server know no LISTEN. */
-static bool listen_to(struct hs_db *db)
+/* Hears of commits until there is one. They only wake us; the log says what happened. */
+static void hear(struct hs_pg_session *session, int milliseconds)
 {
-	struct hs_error ignored;
-	char sql[48];
-
-	if (db->deaf || hs_pg_take(db->pool, &db->listener, &ignored))
-		return false;
-	snprintf(sql, sizeof sql, "LISTEN %s", db->channel);
-	if (hs_pg_execute(db->listener, sql, &ignored)) {
-		db->deaf = PQstatus(db->listener->connection) == CONNECTION_OK;
-		hs_pg_give(db->pool, db->listener);
-		db->listener = NULL;
-	}
-	return db->listener != NULL;
-}
-
-static void hear(struct hs_db *db, int milliseconds)
-{
-	struct pollfd fd = {.fd = PQsocket(db->listener->connection), .events = POLLIN};
+	struct pollfd fd = {.fd = PQsocket(session->connection), .events = POLLIN};
 	PGnotify *notice;
 
 	poll(&fd, 1, milliseconds);
-	if (!hs_pg_is_alive(db->listener)) {
-		hs_pg_give(db->pool, db->listener);
-		db->listener = NULL;
+	if (!hs_pg_is_alive(session))
 		sleep_ms(milliseconds);
-		return;
-	}
-	/* They only wake us; the log says what happened. */
-	while ((notice = PQnotifies(db->listener->connection)))
+	while ((notice = PQnotifies(session->connection)))
 		PQfreemem(notice);
 }
 
-/* Commits of writers that do not notify, or were not heard, are found by looking now and then. */
+/* Holds a connection no longer than it waits. What is committed before it listens, and commits of
+ * writers that do not notify, are found by looking now and then. A standby has no LISTEN. */
 static enum hs_code postgres_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
 {
-	(void)err;
+	struct hs_pg_session *session;
+	char sql[48];
+
 	if (milliseconds > LOOK_EVERY)
 		milliseconds = LOOK_EVERY;
-	if (db->listener)
-		hear(db, milliseconds);
-	else if (!listen_to(db))
+	if (db->deaf || hs_pg_take(db->pool, &session, err)) {
 		sleep_ms(milliseconds);
+		return HS_OK;
+	}
+	snprintf(sql, sizeof sql, "LISTEN %s", db->channel);
+	if (hs_pg_execute(session, sql, err) == HS_OK) {
+		hear(session, milliseconds);
+		hs_pg_execute(session, "UNLISTEN *", err);
+	} else {
+		db->deaf = PQstatus(session->connection) == CONNECTION_OK;
+	}
+	hs_pg_give(db->pool, session);
 	return HS_OK;
 }
 

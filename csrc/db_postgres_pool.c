@@ -51,6 +51,9 @@ static enum hs_code fail_memory(struct hs_error *err)
 	return hs_pg_fail(err, HS_NO_MEMORY, "not enough memory");
 }
 
+#define NO_RIGHT "42501"
+#define CANCELED "57014"
+
 /* The code of an SQLSTATE; the first prefix that fits counts. */
 static enum hs_code code_of(const char *state)
 {
@@ -59,11 +62,11 @@ static enum hs_code code_of(const char *state)
 		enum hs_code code;
 	} codes[] = {
 		{"23505", HS_DUPLICATE},
-		{"25006", HS_READONLY}, {"42501", HS_READONLY},
+		{"25006", HS_READONLY}, {NO_RIGHT, HS_READONLY},
 		{"53100", HS_FULL},
 		{"08007", HS_UNKNOWN_OUTCOME}, {"40003", HS_UNKNOWN_OUTCOME},
 		{"08", HS_CONNECTION}, {"53300", HS_CONNECTION}, {"57P", HS_CONNECTION}, {"25P03", HS_CONNECTION},
-		{"40001", HS_BUSY}, {"40P01", HS_BUSY}, {"55P03", HS_BUSY}, {"57014", HS_BUSY},
+		{"40001", HS_BUSY}, {"40P01", HS_BUSY}, {"55P03", HS_BUSY}, {CANCELED, HS_BUSY},
 		{"XX001", HS_CORRUPT}, {"XX002", HS_CORRUPT},
 		/* What a migration meets: its names are taken, or there is no schema to make them in. */
 		{"42P07", HS_MIGRATION}, {"42723", HS_MIGRATION}, {"3F000", HS_MIGRATION},
@@ -108,11 +111,13 @@ enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresu
 	code = code_of(state);
 	switch (code) {
 	case HS_BUSY:
-		return hs_pg_fail(err, code, "other sessions are using the database; gave up after busy_timeout: %s",
-				  message);
+		return hs_pg_fail(err, code, strcmp(state, CANCELED) == 0 ? "the server gave up a statement: %s"
+				  : "other sessions are using the database; gave up after busy_timeout: %s", message);
 	case HS_CONNECTION: return hs_pg_fail(err, code, "the connection to PostgreSQL is lost: %s", message);
 	case HS_FULL: return hs_pg_fail(err, code, "no space left for the database: %s", message);
 	case HS_READONLY:
+		if (strcmp(state, NO_RIGHT) == 0)
+			return hs_pg_fail(err, code, "the role lacks a right (see roles.sql): %s", message);
 		return hs_pg_fail(err, code, is_standby(session) ? "this server is a standby, which cannot be written: %s"
 				  : "the database cannot be written: %s", message);
 	case HS_CORRUPT: return hs_pg_fail(err, code, "the database is damaged: %s", message);
@@ -200,7 +205,7 @@ static enum hs_code set_search_path(const struct hs_pg_pool *pool, const struct 
 	enum hs_code code;
 
 	if (!name)
-		return fail_memory(err);
+		return hs_pg_fail(err, HS_INVALID_URL, "the name of the schema is not UTF-8");
 	snprintf(sql, sizeof sql, "SET search_path = %s", name);
 	code = run_text(session, sql, err);
 	PQfreemem(name);

@@ -36,6 +36,19 @@ local function counter(given)
   end
 end
 
+-- What has holes could be dumped, and never loaded again: better to hear of it now.
+local function check_whole(store)
+  local position, counts, err
+  position, err = core.position(store)
+  if not position then return nil, err end
+  counts, err = core.log_counts(store)
+  if not counts then return nil, err end
+  if counts[1].events == position then return true end
+  return nil, core.error { code = "corrupt",
+    message = ("the log is damaged: it has %d events up to position %d; see what verify says"):format(
+      counts[1].events, position) }
+end
+
 --- Writes all of the tenant as lines of JSON: a head, a record a line, and at the end what they add up
 -- to, so that a dump cut short is noticed. A path changes as a whole or not at all.
 ---@param target string|file*
@@ -57,6 +70,8 @@ function core.methods.dump(store, target, given)
     return copy.sum(records)
   end
   return export.consistently(store, function()
+    local whole, err = check_whole(store)
+    if not whole then return nil, err end
     if type(target) == "string" then return file.replace(target, generate, PRIVATE) end
     return export.to_handle(generate, target)
   end)

@@ -138,6 +138,22 @@ describe("the pool of PostgreSQL connections", function()
     b:close()
   end)
 
+  it("has its connections back while and after somebody follows the log", function()
+    url = url .. "&max_connections=1&notify=true"
+    local store, other = open(), open { tenant = "other" }
+    assert(store:stream("s"):append { { type = "A" }, { type = "B" } })
+    local seen = {}
+    for event in store:follow { timeout = 0.3 } do
+      assert(other:stream("seen"):append { type = event.type })
+      seen[#seen + 1] = event.type
+    end
+    assert.same({ "A", "B" }, seen)
+    assert.same({ 2, 2 }, { other:stream("seen"):version(), store:stream("s"):version() })
+    assert.equal(1, count())
+    store:close()
+    other:close()
+  end)
+
   it("tells who listens of each transaction once, where notify is on", function()
     local quiet, loud = open { tenant = "a" }, open { tenant = "a", notify = true }
     local output = backend.directory() .. "/heard"

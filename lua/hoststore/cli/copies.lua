@@ -19,6 +19,20 @@ local function answer(out, done, result)
   end)
 end
 
+-- A tenant nobody has written to is in all likelihood a slip of the pen, and its copy a bad surprise.
+local function check_tenant(store)
+  local core = require "hoststore.core"
+  local position, err = core.position(store)
+  if not position then
+    return nil, err
+  end
+  if position == 0 then
+    return nil, { code = "not_found", message = ("the database has no events of the tenant '%s'; name another with "
+      .. "--tenant"):format(assert(store:stats()).tenant) }
+  end
+  return true
+end
+
 local function fail(out, err)
   out:clear_progress()
   return nil, err
@@ -28,8 +42,15 @@ function copies.copy(store, options, out)
   if options.db then
     return nil, { code = "usage", message = "copy names its databases itself; leave --db out" }
   end
-  local target, err = require("hoststore").open(options.to, {
-    tenant = options.to_tenant or options.tenant,
+  local known, target, err
+  known, err = check_tenant(store)
+  if not known then
+    return nil, err
+  end
+  -- What the URL of the target says of its tenant counts more than --tenant, which is about the source.
+  local url = require("hoststore.url").parse(options.to)
+  target, err = require("hoststore").open(options.to, {
+    tenant = options.to_tenant or not (url and url.options.tenant) and options.tenant or nil,
     readonly = options.readonly,
   })
   if not target then
@@ -46,6 +67,10 @@ function copies.copy(store, options, out)
 end
 
 function copies.dump(store, options, out)
+  local known, missing = check_tenant(store)
+  if not known then
+    return nil, missing
+  end
   local path = options.file ~= "-" and options.file
   -- Through the writer that knows a reader who went away from a full disk.
   local target = path or {
