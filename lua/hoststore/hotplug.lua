@@ -106,7 +106,7 @@ function hotplug.event(words)
   local event = require("hoststore.hotplug.event").of_process(words)
   if event then return take(event) end
   -- An interface that comes up is an occasion to try again what had to wait.
-  if words[1] == "iface" and #(spool.pending(spool.directory()) or {}) > 0 then hotplug.wake() end
+  if words[1] == "iface" and #(spool.waiting(spool.directory()) or {}) > 0 then hotplug.wake() end
   return true
 end
 

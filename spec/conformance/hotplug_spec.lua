@@ -29,7 +29,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     local function run(options)
       local result = assert(drain.run(store, directory, options))
-      assert.same({}, assert(spool.pending(directory)))
+      assert.same({}, assert(spool.waiting(directory)))
       return result
     end
 
@@ -320,7 +320,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       end }
       local result = assert(drain.run(store, directory, {}, told))
       assert.same({ 2, 2 }, { result.events, result.written })
-      assert.same({}, spool.pending(directory))
+      assert.same({}, spool.waiting(directory))
     end)
 
     describe("applied once more, as after a crash before their files are gone,", function()
@@ -382,7 +382,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       local result, err = drain.run(store, directory)
       core.methods.transaction = transaction
       assert.same({ nil, "busy" }, { result, err.code })
-      assert.same({ name }, spool.pending(directory))
+      assert.same({ name }, spool.waiting(directory))
       assert.equal(1, run().written)
     end)
 

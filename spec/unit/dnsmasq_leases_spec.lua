@@ -36,7 +36,7 @@ if enter then
     local function is_idle()
       local lock = core.sys.try_lock(path .. "/lock")
       if lock then lock:release() end
-      return lock and #(spool.pending(path) or {}) == 0
+      return lock and #(spool.waiting(path) or {}) == 0
     end
 
     after_each(function()

@@ -37,7 +37,7 @@ describe("hoststore hotplug", function()
     local output, status = run(words, variables)
     lock:release()
     assert.same({ "", 0 }, { output, status })
-    local names = assert(spool.pending(path))
+    local names = assert(spool.waiting(path))
     assert.is_true(#names <= 1)
     local event = names[1] and assert(spool.read(path, names[1]))
     if event then
@@ -76,7 +76,7 @@ describe("hoststore hotplug", function()
     system.wait("the spool is drained", function()
       local lock = core.sys.try_lock(path .. "/lock")
       if lock then lock:release() end
-      return lock and #assert(spool.pending(path)) == 0
+      return lock and #assert(spool.waiting(path)) == 0
     end)
   end
 
@@ -169,7 +169,7 @@ describe("hoststore hotplug", function()
       if log then log:close() end
       return text and text:find "the leases wait: "
     end)
-    assert.equal(1, #assert(spool.pending(path)))
+    assert.equal(1, #assert(spool.waiting(path)))
     system.wait("the drainer has gone", function()
       local lock = core.sys.try_lock(path .. "/lock")
       if lock then lock:release() end

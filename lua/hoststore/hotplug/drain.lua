@@ -140,7 +140,7 @@ local function settle(path, names)
   local deadline = sys.monotonic() + PATIENCE
   while #names > 0 and #names < BATCH and sys.monotonic() < deadline do
     sys.sleep(PAUSE)
-    local later = spool.pending(path) or names
+    local later = spool.waiting(path) or names
     if #later == #names then return later end
     names = later
   end
@@ -149,7 +149,7 @@ end
 
 local function drain_locked(store, path, options, result)
   while true do
-    local names, message = spool.pending(path)
+    local names, message = spool.waiting(path)
     if not names then return nil, core.error { code = "query", message = message } end
     if #names == 0 then return true end
     names = first(options.patient and settle(path, names) or names, BATCH)
@@ -172,7 +172,7 @@ local function drain_all(store, path, options, lock, result)
     lock:release()
     if not ok then error(done, 0) end
     if not done then return nil, err end
-    local names = spool.pending(path)
+    local names = spool.waiting(path)
     if not names or #names == 0 then return true end
     lock = sys.try_lock(path .. "/lock")
   end

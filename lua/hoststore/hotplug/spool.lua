@@ -129,7 +129,7 @@ end
 --- The names of the events that wait, oldest first.
 ---@param path string
 ---@return string[]? names, string? message
-function spool.pending(path)
+function spool.waiting(path)
   local names, message = sys.list(path)
   if not names then return nil, message end
   local pending = {}
