@@ -10,6 +10,8 @@
 --- id of the event at position 7.
 local values = require "spec.model.values"
 
+local copy = values.copy
+
 local Model = {}
 Model.__index = Model
 
@@ -25,12 +27,6 @@ Model.fields, Model.actor = FIELDS, "tester"
 function Model.new(class)
   return setmetatable({ log = {}, seen = 0, versions = {}, hosts = {}, created = 0, ids = {}, snapshots = {},
     snapped = 0, states = {}, clock = 0, depth = 0 }, { __index = class or Model })
-end
-
-local function copy(from)
-  local to = {}
-  for key, value in pairs(from) do to[key] = value end
-  return to
 end
 
 local function same(a, b)

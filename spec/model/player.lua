@@ -6,6 +6,8 @@ local hoststore = require "hoststore"
 local json = require "hoststore.json"
 local values = require "spec.model.values"
 
+local copy = values.copy
+
 local Player = {}
 Player.__index = Player
 
@@ -61,12 +63,6 @@ local function new_events(self)
     self.position = event.position
   end
   return events
-end
-
-local function copy(from)
-  local to = {}
-  for key, value in pairs(from) do to[key] = value end
-  return to
 end
 
 local function save(self)

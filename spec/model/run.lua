@@ -8,6 +8,9 @@
 local Model = require "spec.model.model"
 local Player = require "spec.model.player"
 local commands = require "spec.model.commands"
+local values = require "spec.model.values"
+
+local copy = values.copy
 
 local run = {}
 
@@ -223,12 +226,6 @@ local function reduce(list, fails, shorten)
     end
   end
   return list
-end
-
-local function copy(from)
-  local to = {}
-  for key, value in pairs(from) do to[key] = value end
-  return to
 end
 
 local function replaced(list, index, item)

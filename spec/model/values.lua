@@ -67,6 +67,13 @@ local function index(list)
   return canonical, order
 end
 
+--- A table with the same fields.
+function values.copy(from)
+  local to = {}
+  for key, value in pairs(from) do to[key] = value end
+  return to
+end
+
 local function set(list)
   local members = {}
   for _, item in ipairs(list) do members[item] = true end
