@@ -20,6 +20,7 @@
 
 enum {
 	CACHE_SIZE = 24,
+	PARTS = 2,			/* a named statement is so many of SQLite's at most */
 	APPLICATION_ID = 0x48535452,	/* "HSTR" */
 	/* Before it, two connections that checkpoint while a third resets the WAL can lose pages. */
 	WAL_RESET_FIXED = 3051003,
@@ -29,7 +30,7 @@ enum {
 
 struct hs_db {
 	sqlite3 *sqlite;
-	sqlite3_stmt *named[HS_SQL_COUNT];
+	sqlite3_stmt *named[HS_SQL_COUNT][PARTS];
 	struct {
 		char *sql;
 		sqlite3_stmt *statement;
@@ -138,27 +139,42 @@ static int wait_for_lock(void *context, int tries)
 
 /* -- statements -------------------------------------------------------------------------------------------- */
 
+static void finalize(sqlite3_stmt **parts, int room)
+{
+	for (int i = 0; i < room; i++) {
+		sqlite3_finalize(parts[i]);
+		parts[i] = NULL;
+	}
+}
+
 /* SQLite numbers $1, $2 by their first appearance; ?1, ?2 are taken at their word. */
-static enum hs_code prepare(struct hs_db *db, const char *sql, sqlite3_stmt **statement,
+static enum hs_code prepare(struct hs_db *db, const char *sql, sqlite3_stmt **parts, int room,
 			    struct hs_error *err)
 {
 	char *text = sqlite3_mprintf("%s", sql);
-	int rc;
+	const char *rest = text;
+	int rc = SQLITE_OK;
 
 	if (!text)
 		return fail(err, HS_NO_MEMORY, "not enough memory");
 	for (char *s = strchr(text, '$'); s; s = strchr(s + 1, '$'))
 		if (s[1] >= '0' && s[1] <= '9')
 			*s = '?';
-	rc = sqlite3_prepare_v3(db->sqlite, text, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	for (int i = 0; rc == SQLITE_OK && i < room && *rest; i++)
+		rc = sqlite3_prepare_v3(db->sqlite, rest, -1, SQLITE_PREPARE_PERSISTENT, &parts[i], &rest);
 	sqlite3_free(text);
-	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
+	if (rc == SQLITE_OK)
+		return HS_OK;
+	finalize(parts, room);
+	return fail_sqlite(db, rc, err);
 }
 
 static int bind(sqlite3_stmt *statement, const struct hs_value *values, int count)
 {
 	int rc = SQLITE_OK;
 
+	if (count > sqlite3_bind_parameter_count(statement))
+		count = sqlite3_bind_parameter_count(statement);
 	for (int i = 0; rc == SQLITE_OK && i < count; i++) {
 		const struct hs_value *value = &values[i];
 
@@ -230,13 +246,14 @@ static enum hs_code run_statement(struct hs_db *db, sqlite3_stmt *statement,
 static enum hs_code sqlite_run(struct hs_db *db, int statement, const struct hs_value *values, int count,
 			       hs_row_fn *row, void *context, struct hs_error *err)
 {
-	if (!db->named[statement]) {
-		enum hs_code code = prepare(db, statements[statement], &db->named[statement], err);
+	sqlite3_stmt **parts = db->named[statement];
+	enum hs_code code = HS_OK;
 
-		if (code)
-			return code;
-	}
-	return run_statement(db, db->named[statement], values, count, row, context, err);
+	if (!parts[0])
+		code = prepare(db, statements[statement], parts, PARTS, err);
+	for (int i = 0; code == HS_OK && i < PARTS && parts[i]; i++)
+		code = run_statement(db, parts[i], values, count, row, context, err);
+	return code;
 }
 
 /* A statement that is sent has run. */
@@ -273,7 +290,7 @@ static enum hs_code fill_slot(struct hs_db *db, int slot, const char *sql, struc
 	db->cache[slot].sql = sqlite3_mprintf("%s", sql);
 	if (!db->cache[slot].sql)
 		return fail(err, HS_NO_MEMORY, "not enough memory");
-	return prepare(db, sql, &db->cache[slot].statement, err);
+	return prepare(db, sql, &db->cache[slot].statement, 1, err);
 }
 
 static enum hs_code sqlite_query(struct hs_db *db, const char *sql, const struct hs_value *values,
@@ -652,7 +669,7 @@ static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struc
 static void sqlite_close(struct hs_db *db)
 {
 	for (int i = 0; i < HS_SQL_COUNT; i++)
-		sqlite3_finalize(db->named[i]);
+		finalize(db->named[i], PARTS);
 	for (int i = 0; i < CACHE_SIZE; i++)
 		empty_slot(db, i);
 	sqlite3_close(db->sqlite);

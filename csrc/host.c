@@ -248,20 +248,34 @@ static enum hs_code index_items(struct hs_store *store, struct hs_arena *arena,
 	return rc;
 }
 
+/* What a host's row consists of, beside what its newest event tells. */
+static enum hs_code put_host(struct hs_value values[HS_HOST_VALUES], struct hs_ip *ip, const struct hs_host *host,
+			     struct hs_error *err)
+{
+	enum hs_code rc = hs_check_ip(host->ip, ip, err);
+
+	values[0] = hs_text_value(ip->key);
+	values[1] = hs_text_value(host->ip);
+	values[2] = hs_text_value(host->hostname);
+	values[3] = hs_text_value(host->aliases);
+	values[4] = hs_text_value(host->comment);
+	values[5] = hs_text_value(host->tags);
+	values[6] = hs_int(host->enabled);
+	values[7] = hs_time_value(host->expires_at);
+	values[8] = hs_text_value(host->origin);
+	values[9] = hs_int(host->created_at);
+	return rc;
+}
+
 static enum hs_code put_row(struct hs_store *store, enum hs_sql statement, const struct hs_host *host,
 			    const char *event, struct hs_error *err)
 {
+	struct hs_value values[3 + HS_HOST_VALUES] = {hs_text_value(store->tenant), hs_text_value(host->id),
+		hs_text_value(event)};
 	struct hs_ip ip;
-	enum hs_code rc = hs_check_ip(host->ip, &ip, err);
+	enum hs_code rc = put_host(values + 3, &ip, host, err);
 
-	if (rc)
-		return rc;
-	return hs_send(store, statement, (struct hs_value[]){
-		hs_text_value(store->tenant), hs_text_value(host->id), hs_text_value(event),
-		hs_text_value(ip.key), hs_text_value(host->ip), hs_text_value(host->hostname),
-		hs_text_value(host->aliases), hs_text_value(host->comment), hs_text_value(host->tags),
-		hs_int(host->enabled), hs_time_value(host->expires_at), hs_text_value(host->origin),
-		hs_int(host->created_at)}, 13, NULL, NULL, err);
+	return rc ? rc : hs_send(store, statement, values, 3 + HS_HOST_VALUES, NULL, NULL, err);
 }
 
 enum hs_code hs_model_put(struct hs_store *store, struct hs_arena *arena, const struct hs_host *before,
@@ -294,6 +308,7 @@ struct writer {
 	const struct hs_guard *guard;		/* or NULL: nothing can stand against it */
 	struct hs_host *written;		/* gets version, position and time of what was written, or NULL */
 	bool newborn;				/* the host has just got its id, so its stream is empty */
+	bool with_row;				/* the host's row is written with the event */
 	int64_t version;			/* before the next event, where there is no guard */
 	char *newest;				/* the id of the event sent last, or NULL */
 };
@@ -324,6 +339,16 @@ static enum hs_code make_id(struct writer *w, char **id, struct hs_error *err)
 	return *id ? HS_OK : hs_no_memory(err);
 }
 
+static enum hs_code send_with_row(struct writer *w, const struct hs_event *event, const struct hs_host *host,
+				  struct hs_error *err)
+{
+	struct hs_value values[HS_HOST_VALUES];
+	struct hs_ip ip;
+	enum hs_code rc = put_host(values, &ip, host, err);
+
+	return rc ? rc : hs_event_send_host(w->store, event, host->id, values, take_place, w->written, err);
+}
+
 /* One event of TYPE that leaves the host as HOST. */
 static enum hs_code send_event(struct writer *w, const char *type, const struct hs_host *host,
 			       struct hs_error *err)
@@ -342,6 +367,8 @@ static enum hs_code send_event(struct writer *w, const char *type, const struct 
 	event.data = hs_host_encode(w->arena, host);
 	if (!event.data)
 		rc = hs_no_memory(err);
+	else if (w->with_row)
+		rc = send_with_row(w, &event, host, err);
 	else if (!w->guard)
 		rc = hs_event_send(store, &event, err);
 	else if (previous)
@@ -488,19 +515,18 @@ static bool same_key(const struct hs_host *a, const struct hs_host *b)
 	return hs_field_equal(a, b, HS_IP) && hs_field_equal(a, b, HS_HOSTNAME);
 }
 
-/* Sends the change from BEFORE to AFTER. BODY is the data of the newest event if BEFORE is right about
- * the host, NULL where that is known. */
+/* Sends the change from BEFORE to AFTER, or NULL. BODY is the data of the newest event if BEFORE is right
+ * about the host, NULL where that is known. */
 static enum hs_code send_change(struct command *command, const struct hs_host *before,
-				const struct hs_host *after, const char *event_id, const char *body,
-				struct hs_error *err)
+				const struct hs_host *after, const char *body, struct hs_error *err)
 {
-	struct hs_guard guard = {.expected = before ? before->version : 0, .body = body};
+	struct hs_guard guard = {.expected = before->version, .body = body};
 	struct writer w = {.store = command->store, .arena = command->arena, .by = command->by,
-		.event_id = event_id, .guard = &guard, .written = command->written};
+		.guard = &guard, .written = command->written};
 	struct hs_ip ip;
 	enum hs_code rc = HS_OK;
 
-	if (after && !(before && same_key(before, after))) {
+	if (after && !same_key(before, after)) {
 		rc = hs_check_ip(after->ip, &ip, err);
 		if (rc)
 			return rc;
@@ -547,6 +573,8 @@ struct hs_host hs_host_blank(void)
 		.expires_at = HS_TIME_UNSET, .origin = "admin"};
 }
 
+enum { ADD_TRIES = 10 };
+
 /* An add with an event id that is known: the same host again is the answer of the first time. */
 static enum hs_code replay_add(struct hs_arena *arena, const struct hs_event *event, struct hs_host *host,
 			       struct hs_error *err)
@@ -566,16 +594,34 @@ static enum hs_code replay_add(struct hs_arena *arena, const struct hs_event *ev
 	return HS_OK;
 }
 
-static enum hs_code add_host(struct command *command, struct hs_host *host, const char *event_id,
-			     struct hs_events *known, struct hs_error *err)
+static enum hs_code send_host(struct writer *w, struct hs_host *host, struct hs_events *known, struct hs_error *err)
 {
-	struct hs_store *store = command->store;
-	enum hs_code rc = create_host(store, command->arena, host, err);
+	enum hs_code rc = create_host(w->store, w->arena, host, err);
 
-	if (rc == HS_OK && event_id)
-		rc = hs_events_ask(store, HS_SQL_EVENT_BY_ID, (struct hs_value[]){hs_text_value(store->tenant),
-			hs_text_value(event_id)}, 2, known, err);
-	return rc ? rc : send_change(command, NULL, host, event_id, NULL, err);
+	if (rc == HS_OK && w->event_id)
+		rc = hs_events_ask(w->store, HS_SQL_EVENT_BY_ID, (struct hs_value[]){
+			hs_text_value(w->store->tenant), hs_text_value(w->event_id)}, 2, known, err);
+	if (rc == HS_OK)
+		rc = send_events(w, NULL, host, err);
+	return rc ? rc : index_items(w->store, w->arena, NULL, host, w->newest, err);
+}
+
+/* The position of HOST stays 0 when its key is taken, or the event id known. */
+static enum hs_code add_host(struct hs_store *store, struct hs_arena *arena, const struct hs_cause *by,
+			     struct hs_host *host, const char *event_id, struct hs_events *known,
+			     struct hs_error *err)
+{
+	struct hs_host written = {.position = 0};
+	struct writer w = {.store = store, .arena = arena, .by = by, .event_id = event_id,
+		.written = &written, .newborn = true, .with_row = true};
+	enum hs_code rc = hs_begin(store, true, err);
+
+	if (rc)
+		return rc;
+	rc = hs_end(store, send_host(&w, host, known, err), err);
+	host->version = written.version;
+	host->position = written.position;
+	return rc;
 }
 
 enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
@@ -585,7 +631,6 @@ enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 	struct hs_host_input whole = *input;
 	struct hs_events known = {.arena = arena};
 	const struct hs_cause *by = &how->by;
-	struct command command;
 	enum hs_code rc = hs_check_cause(by, err);
 
 	/* Both are needed: missing ones are reported like wrong ones. */
@@ -598,22 +643,16 @@ enum hs_code hs_host_add(struct hs_store *store, struct hs_arena *arena,
 			     "letters)", hs_quote(how->event_id).s);
 	if (rc == HS_OK)
 		rc = hs_policy_change(store, arena, NULL, host, &by, err);
-	if (rc == HS_OK)
-		rc = prepare(&command, store, arena, by, err);
-	if (rc == HS_OK)
-		rc = hs_begin(store, true, err);
-	if (rc)
-		return rc;
-	rc = hs_end(store, add_host(&command, host, how->event_id, &known, err), err);
-	if (rc)
-		return rc;
-	host->version = command.written->version;
-	host->position = command.written->position;
-	if (host->position)
-		return HS_OK;
-	if (known.count)
-		return replay_add(arena, &known.items[0], host, err);
-	return command.other.found ? fail_duplicate(&command.other, err) : fail_unexplained(err);
+	/* Whoever had the key may be gone by the time we ask: then it is ours to take. */
+	for (int tries = 0; rc == HS_OK && tries < ADD_TRIES; tries++) {
+		rc = add_host(store, arena, by, host, how->event_id, &known, err);
+		if (rc || host->position)
+			return rc;
+		if (known.count)
+			return replay_add(arena, &known.items[0], host, err);
+		rc = hs_host_check_free(store, arena, host, err);
+	}
+	return rc ? rc : fail_unexplained(err);
 }
 
 /* -- update and delete -------------------------------------------------------------------------------------------------------------------- */
@@ -681,7 +720,7 @@ static enum hs_code change_host(struct command *command, struct change *change, 
 		if (!body)
 			return hs_no_memory(err);
 	}
-	return send_change(command, before, change->changes ? change->host : NULL, NULL, body, err);
+	return send_change(command, before, change->changes ? change->host : NULL, body, err);
 }
 
 /* What the answers say: done, refused, or HS_STOP when the caller was wrong about the host. */

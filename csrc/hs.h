@@ -304,6 +304,12 @@ enum hs_code hs_event_send_if(struct hs_store *store, const struct hs_event *eve
 enum hs_code hs_event_send_next(struct hs_store *store, const struct hs_event *event,
 				const char *previous, hs_row_fn *row, void *context,
 				struct hs_error *err);
+/* As the first event of the host ID, together with its row HOST of the read model, if neither the event's
+ * id nor the host's key is known. */
+enum { HS_HOST_VALUES = 10 };
+enum hs_code hs_event_send_host(struct hs_store *store, const struct hs_event *event, const char *id,
+				const struct hs_value host[HS_HOST_VALUES], hs_row_fn *row, void *context,
+				struct hs_error *err);
 
 /* Which events, in which order. Unset is NULL, 0 for numbers; limit -1 is "all". */
 struct hs_event_query {

@@ -120,8 +120,8 @@ enum hs_code hs_event_get(struct hs_store *store, struct hs_arena *arena, enum h
 
 /* -- writing ---------------------------------------------------------------------------------------------------- */
 
-/* The parameters that the three statements share; $3 is left to each. */
-static void put_event(struct hs_value values[16], const struct hs_store *store, const struct hs_event *event)
+/* The parameters that the statements share; $3 is left to each. */
+static void put_event(struct hs_value values[], const struct hs_store *store, const struct hs_event *event)
 {
 	values[0] = hs_text_value(store->tenant);
 	values[1] = hs_text_value(event->stream);
@@ -169,6 +169,18 @@ enum hs_code hs_event_send_next(struct hs_store *store, const struct hs_event *e
 	put_event(values, store, event);
 	values[2] = hs_text_value(previous);
 	return hs_send(store, HS_SQL_EVENT_INSERT_NEXT, values, 12, row, context, err);
+}
+
+enum hs_code hs_event_send_host(struct hs_store *store, const struct hs_event *event, const char *id,
+				const struct hs_value host[HS_HOST_VALUES], hs_row_fn *row, void *context,
+				struct hs_error *err)
+{
+	struct hs_value values[12 + HS_HOST_VALUES];
+
+	put_event(values, store, event);
+	values[2] = hs_text_value(id);
+	memcpy(values + 12, host, HS_HOST_VALUES * sizeof *host);
+	return hs_send(store, HS_SQL_HOST_CREATE, values, 12 + HS_HOST_VALUES, row, context, err);
 }
 
 /* -- appending ----------------------------------------------------------------------------------------------------- */

@@ -67,6 +67,12 @@ FROM events
 WHERE tenant = $1 AND id = $3
 RETURNING version, position;
 
+-- name: host_create
+-- Per backend: the first event of a host that has just got its id, and the host's row. When the event id is
+-- known, or a host has the key, nothing is written.
+-- $1 to $12 as event_insert, but $3 is the id of the host  $13 ip_key  $14 ip  $15 hostname  $16 aliases
+-- $17 comment  $18 tags  $19 enabled  $20 expires_at  $21 origin  $22 created_at
+
 -- name: event_by_id         $1 tenant  $2 id
 SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
 FROM events

@@ -279,13 +279,13 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     it("a refused statement within a transaction is undone alone", function()
       assert(store:transaction(function()
-        assert(store:add { ip = "10.0.1.1", hostname = "h1" })
-        faulty.fail_at(4, "query")
-        expect.failure("query", store:add { ip = "10.0.1.2", hostname = "h2", tags = { "x" } })
+        local h1 = assert(store:add { ip = "10.0.1.1", hostname = "h1" })
+        faulty.fail_at(5, "query")
+        expect.failure("query", store:update(h1, { ip = "10.0.1.2", tags = { "x" } }))
         faulty.off()
         return store:add { ip = "10.0.1.3", hostname = "h3" }
       end))
-      assert.same({ "nas", "gw", "h1", "h3" }, expect.pluck(store:list(), "hostname"))
+      assert.same({ "10.0.1.1", "10.0.1.3" }, expect.pluck(store:list { ip = "10.0.1.0/24" }, "ip"))
       assert.equal(8, #store:events())
     end)
 
