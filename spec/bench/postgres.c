@@ -1,11 +1,12 @@
 /* postgres.c -- an event's row and no more, written with bare libpq calls: what the speed of
  * hoststore on PostgreSQL is held against. One client; as many are run as there shall be.
  *
- *   bench_postgres URL bare SIZE START SECONDS GO       into a table with a primary key
+ *   bench_postgres URL bare SIZE START SECONDS GO       into a table with the keys of events
+ *   bench_postgres URL keyless SIZE START SECONDS GO    into a table with a primary key alone
  *   bench_postgres URL gapless SIZE START SECONDS GO    the least that a log without gaps must do
  *
- * Writes SIZE rows in each transaction, numbered from START. `bare` sends a statement when the one
- * before it is answered, and a single row without BEGIN and COMMIT. `gapless` takes the lock of all
+ * Writes SIZE rows in each transaction, numbered from START. `bare` and `keyless` send a statement when
+ * the one before it is answered, and a single row without BEGIN and COMMIT. `gapless` takes the lock of all
  * writers first and gives each row the position after the last one; it sends the whole transaction
  * and then reads the answers.
  *
@@ -92,13 +93,16 @@ static void run(const char *name, int count, const char *const *values)
 	take(PQexecPrepared(db, name, count, values, NULL, NULL, 0), PGRES_COMMAND_OK);
 }
 
-static void prepare_bare(void)
+static void prepare_bare(const char *table)
 {
+	char sql[320];
+
+	snprintf(sql, sizeof sql, "INSERT INTO %s (tenant, position, stream, version, partition, id, type, data, "
+		 "metadata, actor, reason, occurred_at, recorded_at) "
+		 "VALUES ('default', $6, $1, 1, $2, $3, 'HostCreated', $4, NULL, 'bench', NULL, $5, $5)", table);
 	prepare("begin", "BEGIN");
 	prepare("commit", "COMMIT");
-	prepare("insert", "INSERT INTO bare (tenant, position, stream, version, partition, id, type, data, "
-		"metadata, actor, reason, occurred_at, recorded_at) "
-		"VALUES ('default', $6, $1, 1, $2, $3, 'HostCreated', $4, NULL, 'bench', NULL, $5, $5)");
+	prepare("insert", sql);
 }
 
 static void write_bare(int start, int size)
@@ -173,8 +177,8 @@ static void write_gapless(int start, int size)
 
 int main(int argc, char **argv)
 {
-	bool bare = argc > 2 && strcmp(argv[2], "bare") == 0;
-	void (*write_rows)(int, int) = bare ? write_bare : write_gapless;
+	bool gapless = argc > 2 && strcmp(argv[2], "gapless") == 0;
+	void (*write_rows)(int, int) = gapless ? write_gapless : write_bare;
 	int size, number, count = 0;
 	double seconds, begin, end;
 
@@ -186,10 +190,10 @@ int main(int argc, char **argv)
 	db = PQconnectdb(argv[1]);
 	if (PQstatus(db) != CONNECTION_OK)
 		fail("cannot connect");
-	if (bare)
-		prepare_bare();
-	else
+	if (gapless)
 		prepare_gapless();
+	else
+		prepare_bare(argv[2]);
 	write_rows(number, size);
 	printf("ready\n");
 	fflush(stdout);
