@@ -485,15 +485,6 @@ static enum hs_code prepare(struct command *command, struct hs_store *store, str
 	return HS_OK;
 }
 
-static enum hs_code ask_for_key(struct command *command, const char *ip_key, const char *hostname,
-				struct hs_error *err)
-{
-	struct hs_store *store = command->store;
-
-	return hs_send(store, HS_SQL_HOST_FIND, (struct hs_value[]){hs_text_value(store->tenant),
-		hs_text_value(ip_key), hs_text_value(hostname)}, 3, take_host, &command->other, err);
-}
-
 static enum hs_code ask_for_host(struct command *command, const char *id, struct hs_error *err)
 {
 	struct hs_store *store = command->store;
@@ -533,7 +524,8 @@ static enum hs_code send_change(struct command *command, const struct hs_host *b
 		guard.ip_key = ip.key;
 		guard.hostname = after->hostname;
 		guard.host = after->id;
-		rc = ask_for_key(command, ip.key, after->hostname, err);
+		rc = hs_send(command->store, HS_SQL_HOST_FIND, (struct hs_value[]){hs_text_value(command->store->tenant),
+			hs_text_value(ip.key), hs_text_value(after->hostname)}, 3, take_host, &command->other, err);
 	}
 	if (rc == HS_OK)
 		rc = send_events(&w, before, after, err);
@@ -550,19 +542,16 @@ static enum hs_code fail_unexplained(struct hs_error *err)
 enum hs_code hs_host_check_free(struct hs_store *store, struct hs_arena *arena, const struct hs_host *host,
 				struct hs_error *err)
 {
-	struct command command;
+	struct host_sink other = {.arena = arena, .host = hs_alloc(arena, sizeof *other.host)};
 	struct hs_ip ip;
-	enum hs_code rc = prepare(&command, store, arena, NULL, err);
+	enum hs_code rc = other.host ? hs_check_ip(host->ip, &ip, err) : hs_no_memory(err);
 
 	if (rc == HS_OK)
-		rc = hs_check_ip(host->ip, &ip, err);
-	if (rc == HS_OK)
-		rc = ask_for_key(&command, ip.key, host->hostname, err);
-	if (rc == HS_OK)
-		rc = hs_sync(store, err);
-	if (rc || !command.other.found || (host->id && strcmp(command.other.host->id, host->id) == 0))
+		rc = hs_run(store, HS_SQL_HOST_FIND, (struct hs_value[]){hs_text_value(store->tenant),
+			hs_text_value(ip.key), hs_text_value(host->hostname)}, 3, take_host, &other, err);
+	if (rc || !other.found || (host->id && strcmp(other.host->id, host->id) == 0))
 		return rc;
-	return fail_duplicate(&command.other, err);
+	return fail_duplicate(&other, err);
 }
 
 /* -- add ------------------------------------------------------------------------------------------------------------------------------ */
