@@ -77,6 +77,24 @@ function file.target(path)
   return target
 end
 
+local DATABASE = "SQLite format 3\0"
+
+--- As target, for a text: a database would be lost under it.
+---@param path string
+---@return string? target, hoststore.Error? err
+function file.text_target(path)
+  local target, err = file.target(path)
+  local handle = target and io.open(target, "rb")
+  if handle then
+    local head = handle:read(#DATABASE)
+    handle:close()
+    if head == DATABASE then
+      return nil, core.error { code = "invalid", message = path .. ": is a database; give another path" }
+    end
+  end
+  return target, err
+end
+
 --- The text of the file at path.
 ---@param path string
 ---@return string? text, hoststore.Error? err
@@ -132,7 +150,7 @@ end
 ---@return any result what generate returned
 ---@return hoststore.Error? err
 function file.replace(path, generate, mode)
-  local target, err = file.target(path)
+  local target, err = file.text_target(path)
   if not target then
     return nil, err
   end

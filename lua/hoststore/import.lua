@@ -64,6 +64,11 @@ local function delete_missing(store, import, given, result)
   local total
   total, err = store:count { origin = given.origin or "admin" }
   if not total then return nil, err end
+  -- An empty source is what a download that failed leaves behind.
+  if result.processed == 0 and #missing > 0 and given.max_deletes == nil then
+    return nil, core.error { code = "invalid", message = ("the source holds no host, so nothing was deleted; if all %d "
+      .. "are to go, say so with max_deletes"):format(#missing) }
+  end
   local limit = entry.delete_limit(given.max_deletes, total)
   if #missing > limit then return entry.too_many_deletes(#missing, limit) end
   for _, host in ipairs(missing) do

@@ -150,6 +150,14 @@ local function parse_sqlite(text, rest)
   return { driver = "sqlite", location = unescape(path), options = found }
 end
 
+-- A '?' may stand in a path, but who puts an option behind it means a URL, and would miss what it turns on.
+local function parse_path(text)
+  if rules[text:match("%?([%w_]+)=") or ""] then
+    return invalid("'%s' is a path with options; write sqlite:%s", text, text)
+  end
+  return { driver = "sqlite", location = text, options = {} }
+end
+
 -- All but our own options is libpq's to understand. No message quotes the URL: it may hold a password,
 -- which is why the escapes that libpq would quote are checked here.
 local function parse_postgres(scheme, rest)
@@ -173,7 +181,7 @@ function url.parse(text)
   if text == "" then return invalid("the database URL is empty; write it like sqlite:///etc/hoststore/hosts.db") end
   if text:find("%z") then return invalid("the database URL holds a NUL byte") end
   local scheme, rest = text:match("^(%a[%w+.-]*):(.*)$")
-  if not scheme then return { driver = "sqlite", location = text, options = {} } end
+  if not scheme then return parse_path(text) end
   scheme = scheme:lower()
   if scheme == "sqlite" then return parse_sqlite(text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end

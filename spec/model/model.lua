@@ -965,9 +965,10 @@ local function limit_of(max_deletes, total)
   return math.floor(total * tonumber((max_deletes:gsub("%%", ""))) / 100)
 end
 
-local function delete_missing(self, options, seen)
+local function delete_missing(self, options, seen, processed)
   local own = matching(self.hosts, { origin = options.origin or "admin" })
   local missing = map(own, function(host) return not seen[host.id] and host or nil end)
+  if processed == 0 and #missing > 0 and options.max_deletes == nil then fail("invalid") end
   local limit = limit_of(options.max_deletes, #own)
   if #missing > limit then fail("conflict", { expected = limit, actual = #missing }) end
   for _, host in ipairs(missing) do write(self, host, nil, options) end
@@ -999,7 +1000,7 @@ function commands.import(self, command)
     if result.failed > 0 and result.failed == result.processed then
       fail("invalid", { line = result.errors[1].line })
     end
-    result.deleted = delete_missing(self, options, seen)
+    result.deleted = delete_missing(self, options, seen, result.processed)
   end
   if options.dry_run then take_back(self, saved) end
   return result

@@ -13,7 +13,7 @@ local BOUND = 1024 * 1024
 --- The file behind all links, and the directory it is in.
 ---@return string? target, string|hoststore.Error directory
 function whole.locate(output)
-  local target, err = file.target(output.path)
+  local target, err = file.text_target(output.path)
   if not target then
     return nil, err
   end
