@@ -562,13 +562,16 @@ for _, backend in ipairs(require "spec.support.backends") do
           expect = { tags = { "iot" }, comment = null } }
         test { name = "wrong", host = { ip = "10.0.4.1", hostname = "c" }, expect = { tags = { "iot" } } }
         test { name = "let through", host = { ip = "10.0.4.1", hostname = "c" }, refused = "anything" }
-        test { name = "nonsense", host = { ip = "10.0.4.1", hostname = "c", colour = "red" } }]])
+        test { name = "nonsense", host = { ip = "10.0.4.1", hostname = "c", colour = "red" } }
+        test { name = "misspelt", host = { ip = "10.0.4.1", hostname = "c" }, expect = { tag = null } }]])
       local results = assert(policy.test(directory()))
-      assert.same({ "named", "refused", "moved", "wrong", "let through", "nonsense" }, expect.pluck(results, "name"))
+      assert.same({ "named", "refused", "moved", "wrong", "let through", "nonsense", "misspelt" },
+        expect.pluck(results, "name"))
       assert.is_nil(results[1].problem or results[2].problem or results[3].problem)
       assert.equal("tags is {}, not {iot}", results[4].problem)
       assert.equal("it was not refused", results[5].problem)
       assert.matches("colour", results[6].problem)
+      assert.equal("a host has no field 'tag'", results[7].problem)
     end)
   end)
 end

@@ -51,17 +51,51 @@ describe("hoststore policy", function()
     assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" },
       { run_on("/nowhere", "policy", "check", directory .. "/policies") })
     assert.is_nil(core.sys.stat(directory .. "/x.db"))
-    write("20-none.lua", "\nlocal x = = 1\n")
-    local code, stdout, stderr = run("policy", "check")
-    assert.same({ 1, "" }, { code, stdout })
-    assert.matches("^hoststore: 20%-none%.lua:2: ", stderr)
-    code, stdout, stderr = run("policy", "check", "--json")
-    assert.equal("", stdout)
-    local err = assert(json.decode(stderr)).error
-    assert.same({ 1, "policy", 2 }, { code, err.code, err.line })
-    code, stdout, stderr = run("policy", "check", directory .. "/none")
+    local code, stdout, stderr = run("policy", "check", directory .. "/none")
     assert.same({ 1, "" }, { code, stdout })
     assert.matches("none", stderr)
+  end)
+
+  it("check says of every file what is wrong with it, also behind one that is broken", function()
+    write("10-iot.lua", SCRIPT)
+    write("20-syntax.lua", "\nlocal x = = 1\n")
+    write("30-loop.lua", "\n\nwhile true do end")
+    write("40-bytes.lua", "\27Lua")
+    write("50-outputs.lua", 'output { name = "a" }\noutput { name = "b", path = "/b", mode = "x" }')
+    write("60-key.lua", "tag { name = 'x', ad = 'y' }")
+    local code, stdout, stderr = run("policy", "check")
+    assert.same({ 1, "" }, { code, stderr })
+    local lines = {}
+    for line in stdout:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    for i, expected in ipairs { "^10%-iot%.lua: rules: 4$", "^20%-syntax%.lua:2: ", "^30%-loop%.lua:3: .*instructions",
+      "^40%-bytes%.lua:1: .*compiled", "^50%-outputs%.lua:1: output 'a': path",
+      "^50%-outputs%.lua:2: output 'b': .*'x'",
+      "^60%-key%.lua:1: tag has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
+      assert.matches(expected, lines[i])
+    end
+    assert.equal(8, #lines)
+    code, stdout, stderr = run("policy", "check", "--json")
+    local answer = assert(json.decode(stdout))
+    assert.same({ 1, "", false, 6 }, { code, stderr, answer.ok, #answer.files })
+    assert.same({ file = "10-iot.lua", rules = 4 }, answer.files[1])
+    assert.same({ 2, 2 }, { answer.files[2].errors[1].line, answer.files[5].errors[2].line })
+    -- An output that is wrong breaks no write.
+    for _, name in ipairs { "20-syntax", "30-loop", "40-bytes", "60-key" } do
+      assert(os.remove(directory .. "/policies/" .. name .. ".lua"))
+    end
+    assert.equal(0, (run("add", "10.0.0.1", "a")))
+  end)
+
+  it("check says so when files are too much together though each is good", function()
+    local big = "local kept = {} for i = 1, 100000 do kept[i] = { i } end " ..
+      "tag { name = 'big', when = function() return #kept > 0 end, add = 'big' }"
+    for i = 1, 3 do write(i .. ".lua", big) end
+    local code, stdout, stderr = run("policy", "check")
+    assert.same({ 1, "" }, { code, stdout })
+    assert.matches("memory", stderr)
+    assert(os.remove(directory .. "/policies/2.lua"))
+    assert(os.remove(directory .. "/policies/3.lua"))
+    assert.equal(0, (run("policy", "check")))
   end)
 
   it("test runs the cases of the scripts and fails when one does", function()

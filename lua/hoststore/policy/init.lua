@@ -100,6 +100,42 @@ function policy.get(directory, fresh)
   return known.set
 end
 
+local function judge_output(output)
+  local good, message = require("hoststore.publish.output").new(output)
+  if good then return nil end
+  local err = failure("%s:%d: output '%s': %s", output.file, output.line or 0, output.name, message)
+  err.line = output.line
+  return err
+end
+
+-- What one file holds, or what is wrong with it. Files share nothing, so it can be looked at alone.
+local function check_file(directory, name)
+  local set = compile(directory, { name }, 1)
+  local found = { name = name, rules = set.about and set.about.files[name] or 0, errors = { set.err } }
+  for _, output in ipairs(set.about and set.about.outputs or {}) do
+    found.errors[#found.errors + 1] = judge_output(output)
+  end
+  set.box:close()
+  return found
+end
+
+--- Looks at each file of a directory: also behind one that is broken, and at outputs, which break no write.
+---@param directory string
+---@return { name: string, rules: integer, errors: hoststore.Error[] }[]?, hoststore.Error?
+function policy.check(directory)
+  local names, err = look(directory)
+  if not names then return nil, err end
+  local files, good = {}, true
+  for i, name in ipairs(names) do
+    files[i] = check_file(directory, name)
+    good = good and not files[i].errors[1]
+  end
+  -- Together they may need more than there is.
+  local set = policy.get(directory, true)
+  if good and set.err then return nil, set.err end
+  return files
+end
+
 -- Calls a function of the rules. A script that had to be stopped stays stopped until a file changes.
 local function ask(set, name, ...)
   if set.err then return nil, set.err end
@@ -342,21 +378,8 @@ end
 
 -- Tests of the scripts themselves ---------------------------------------------------------------------------
 
-local function same(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  if #a ~= #b then return false end
-  for i, item in ipairs(a) do
-    if item ~= b[i] then return false end
-  end
-  return true
-end
-
-local function show(value)
-  return type(value) == "table" and "{" .. table.concat(value, ", ") .. "}" or tostring(value)
-end
-
 -- What is wrong, or nil.
-local function judge(case, host, err)
+local function judge(set, case, host, err)
   if case.refused then
     local wanted = type(case.refused) == "string" and case.refused or case.refused[1] or ""
     if host then return "it was not refused" end
@@ -364,21 +387,18 @@ local function judge(case, host, err)
     return nil
   end
   if not host then return err.message end
-  for field, value in pairs(case.expect or {}) do
-    if value == core.null then value = nil end
-    if not same(host[field], value) then
-      return ("%s is %s, not %s"):format(field, show(host[field]), show(value))
-    end
-  end
+  local problem
+  problem, err = ask(set, "compare", plain(host), case.expect or {})
+  return problem or err and err.message
 end
 
-local function run_case(store, case)
+local function run_case(set, store, case)
   local host, err
-  if not case.before then return judge(case, store:add(case.host)) end
+  if not case.before then return judge(set, case, store:add(case.host)) end
   host, err = store:add(case.before)
   if not host then return "its host before: " .. err.message end
   host, err = store:update(host, case.host)
-  return judge(case, host, err)
+  return judge(set, case, host, err)
 end
 
 --- Runs the `test` cases of the files in a directory, each on an empty store.
@@ -391,7 +411,7 @@ function policy.test(directory)
   for i, case in ipairs(set.about.tests) do
     local store, err = require("hoststore").open("memory:", { policies = directory, actor = "policy test" })
     if not store then return nil, err end
-    local ok, problem = pcall(run_case, store, case)
+    local ok, problem = pcall(run_case, set, store, case)
     store:close()
     results[i] = { name = case.name or ("test %d"):format(i), file = case.file, line = case.line,
       problem = problem and (ok and problem or tostring(problem)) or nil }

@@ -430,6 +430,23 @@ function describe()
   return { counts = counts, files = files, outputs = rules.output, tests = rules.test }
 end
 
+-- Tests -------------------------------------------------------------------------------------------------
+
+local function show(value)
+  return type(value) == "table" and "{" .. table.concat(value, ", ") .. "}" or tostring(value)
+end
+
+--- What of a host is not as a test expects it, or nil.
+function compare(host, expected)
+  for field, wanted in pairs(expected) do
+    if not IS_FIELD[field] then return ("a host has no field '%s'"):format(tostring(field)) end
+    if wanted == null then wanted = nil end
+    if not equal(host[field], wanted) then
+      return ("%s is %s, not %s"):format(field, show(host[field]), show(wanted))
+    end
+  end
+end
+
 -- Retention ---------------------------------------------------------------------------------------------
 
 local function month(day)
