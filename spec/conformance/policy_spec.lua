@@ -216,6 +216,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same(host, store:get(host.id))
         local err = refused(store:add { ip = "10.0.0.2", hostname = "ip", comment = "10.0.0.300" })
         assert.same({ "ip", true }, { err.field, err.message:find("10.0.0.300", 1, true) ~= nil })
+        assert.matches("^10%-test%.lua: rule 'all': '10%.0%.0%.300'", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "id", comment = "x" })
         assert.matches("no field of a host", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "tags", comment = "x" })
@@ -351,6 +352,56 @@ for _, backend in ipairs(require "spec.support.backends") do
         refused(store:add { ip = "10.0.0.5", hostname = "wpad" })
       end)
 
+      it("let writes through as they are when it is what a rule gives that is wrong", function()
+        local scripts = DOMAIN .. [[
+          tag { name = "bad", filter = { hostname_pattern = "tag" }, add = "a,b" }
+          normalise { name = "ip", filter = { hostname_pattern = "ip" }, apply = function() return { ip = "x" } end }
+          normalise { name = "alias", filter = { hostname_pattern = "alias" }, apply = function(host)
+            return { aliases = { host.hostname } } end }
+          on("CommentUpdated", function() return { add = ("x"):rep(129) } end)]]
+        local store = open(scripts, { on_error = "allow" })
+        local blames = { tag = "rule 'bad': .*tag", ip = "rule 'ip': 'x'", alias = "rule 'alias': .*alias" }
+        for name, message in pairs(blames) do
+          local host = assert(store:add { ip = "10.0.0.1", hostname = name, comment = "y" })
+          assert.same({ name, "10.0.0.1", {}, {} }, { host.hostname, host.ip, host.tags, host.aliases })
+          local noted = store:history(host.id)[1].metadata.policy
+          assert.equal(1, #noted)
+          assert.matches("^10%-test%.lua: " .. message, noted[1].error)
+        end
+        -- On the ways of update, import and plan, too.
+        local host = assert(store:add { ip = "10.0.0.9", hostname = "a.b" })
+        host = assert(host:update { comment = "z" })
+        assert.same({ "z", {} }, { host.comment, host.tags })
+        assert.equal(2, assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 ip\n" }).created)
+        local plan = assert(store:plan { mode = "merge", entries = { { ip = "10.0.0.3", hostname = "tag" } } })
+        assert.equal(1, assert(plan:apply()).created)
+        assert.same({ "ip", "tag", "tag" }, expect.pluck(store:list { ip = "10.0.0.2/31" }, "hostname"))
+        -- The same rules, when a fault is to refuse.
+        store = open(scripts)
+        for name, message in pairs(blames) do
+          local err = refused(store:add { ip = "10.0.0.1", hostname = name })
+          assert.matches("^10%-test%.lua: " .. message, err.message)
+        end
+        local result = assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 good\n" })
+        assert.same({ 1, 1 }, { result.created, result.failed })
+      end)
+
+      it("stop a script for the host it cannot bear, and start it again for the next, a few times", function()
+        local store = open [[tag { name = "slow", when = function(host)
+          while host.hostname:find "^evil" do end
+          return true
+        end, add = "seen" }]]
+        for i = 1, 8 do
+          refused(store:add { ip = "10.0.0.1", hostname = "evil" .. i })
+          assert.same({ "seen" }, assert(store:add { ip = "10.0.0.1", hostname = "good" .. i }).tags)
+        end
+        refused(store:add { ip = "10.0.0.1", hostname = "evil" })
+        assert.matches("instructions", refused(store:add { ip = "10.0.0.1", hostname = "good" }).message)
+        assert.equal(8, position(store))
+        write("10-test.lua", IOT)
+        assert(store:add { ip = "10.0.0.1", hostname = "good" })
+      end)
+
       it("are read by no reader", function()
         write("10-test.lua", "= nonsense")
         local url = backend.make()
@@ -455,6 +506,21 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({}, store:lookup("b.lan")[1].tags)
     end)
 
+    it("tag the hosts that are there, as the plan has said, with what is done on the events of it", function()
+      local store = open({})
+      local host = assert(store:add { ip = "10.0.3.1", hostname = "a" })
+      write("10-test.lua", DOMAIN .. IOT .. [[
+        on("HostnameChanged", function() return { add = "renamed" } end)
+        on("TagsModified", function() return { add = "tagged" } end)]])
+      local plan = assert(store:plan_policies())
+      assert.same({ "iot", "renamed", "tagged" }, plan.update[1].changes.tags)
+      assert(plan:apply())
+      assert.same({ "a.lan", { "iot", "renamed", "tagged" } }, { store:get(host.id).hostname, store:get(host.id).tags })
+      assert.same({ "domain", "iot", "HostnameChanged", "TagsModified" },
+        expect.pluck(metadata(store)[2].policy, "rule"))
+      assert.equal(1, assert(store:plan_policies()).unchanged)
+    end)
+
     describe("retention", function()
       local DAY, now = 86400, nil
       local function at(time) now = time end
@@ -483,6 +549,39 @@ for _, backend in ipairs(require "spec.support.backends") do
         -- Tuesday; the Sundays before; the ends of February and January.
         assert.equal("1 2 3 10 32 60", names(store))
         assert.same({ snapshots = 0, hosts = 0 }, assert(store:apply_policy_retention()))
+      end)
+
+      it("keeps the newest of hours and years", function()
+        at(0)
+        local store = open([[retention { name = "gfs", gfs = { hourly = 2, yearly = 3 } }]], { clock = clock })
+        -- 2024-01-01, 2024-12-31, 2025-06-01, 2026-01-01 09:10, 09:50, 10:10, 10:50.
+        for _, time in ipairs { 1704067200, 1735603200, 1748736000, 1767258600, 1767261000, 1767262200, 1767264600 } do
+          at(time)
+          assert(store:snapshot { name = tostring(time) })
+        end
+        assert.equal(3, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1767264600 1767261000 1748736000 1735603200", names(store))
+      end)
+
+      it("deletes what is too old, and what is too much", function()
+        at(0)
+        local store = open([[retention { name = "few", count = 5, age = "3d" }]], { clock = clock })
+        daily(store, 10)
+        assert.equal(6, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1 2 3 4", names(store))
+        write("10-test.lua", [[retention { name = "few", count = 2, age = "3d" }]])
+        assert.equal(2, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1 2", names(store))
+      end)
+
+      it("never deletes by one rule what the gfs of another keeps", function()
+        at(0)
+        local store = open([[
+          retention { name = "few", count = 2 }
+          retention { name = "gfs", gfs = { daily = 2, monthly = 3 } }]], { clock = clock })
+        daily(store, 70)
+        assert.equal(66, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1 2 32 60", names(store))
       end)
 
       it("counts and ages by trigger, and never deletes what a keep function keeps", function()

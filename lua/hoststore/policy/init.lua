@@ -67,6 +67,7 @@ end
 ---@field names string[]
 ---@field about table?  counts of rules, outputs and tests; nil when a file is broken
 ---@field err hoststore.Error?  why it is
+---@field was_stopped boolean?  a rule of it hit a limit
 
 local function compile(directory, names, scale)
   local box = require("hoststore.policy.sandbox").new { memory = MEMORY * scale, instructions = INSTRUCTIONS * scale,
@@ -79,6 +80,17 @@ end
 
 -- What this process has compiled, by directory.
 local compiled = {}
+
+-- A script that had to be stopped may have met a host like no other. So often it is started again; then it
+-- stays stopped until a file changes.
+local RESTARTS = 8
+
+local function restart(directory, known)
+  if known.set.was_stopped and known.restarts < RESTARTS then
+    known.restarts = known.restarts + 1
+    known.set = compile(directory, known.set.names, 1)
+  end
+end
 
 --- The rules of a directory. `fresh` looks whether a file has changed.
 ---@param directory string
@@ -94,9 +106,10 @@ function policy.get(directory, fresh)
   end
   if not known or known.signature ~= signature then
     if known and known.set.box then known.set.box:close() end
-    known = { signature = signature, set = compile(directory, names, 1) }
+    known = { signature = signature, set = compile(directory, names, 1), restarts = 0 }
     compiled[directory] = known
   end
+  restart(directory, known)
   return known.set
 end
 
@@ -136,13 +149,13 @@ function policy.check(directory)
   return files
 end
 
--- Calls a function of the rules. A script that had to be stopped stays stopped until a file changes.
+-- Calls a function of the rules.
 local function ask(set, name, ...)
   if set.err then return nil, set.err end
   local result, err = set.box:call(name, ...)
   if result == nil and err then
     local _, closed = set.box:load("check", "")
-    if closed then set.err = err end
+    if closed then set.err, set.was_stopped = err, true end
     return nil, err
   end
   return result
@@ -165,6 +178,28 @@ local function concerns(set, stage)
   return false
 end
 
+-- The answer when it is the rules that are wrong.
+local function answer_fault(on_error, message, field)
+  if on_error == "allow" then return nil, nil, encode_all { { error = message } } end
+  return false, { message = message, field = field }
+end
+
+local function has_touched(effect, field)
+  for _, changed in ipairs(effect.changed or {}) do
+    if changed == field then return true end
+  end
+  return field == "tags" and effect.added ~= nil
+end
+
+-- A message about a value that rules gave, with the rule that gave it last.
+local function blame(effects, message, field)
+  for i = #effects, 1, -1 do
+    local effect = effects[i]
+    if has_touched(effect, field) then return ("%s: rule '%s': %s"):format(effect.file, effect.rule, message) end
+  end
+  return message
+end
+
 --- The function that the core asks before it writes a host.
 ---@param directory string
 ---@param on_error "refuse"|"allow"
@@ -174,12 +209,13 @@ function policy.asker(directory, on_error)
     if not set.err and not concerns(set, stage) then return true end
     local result, err = ask(set, "apply", stage, before, host)
     if not result then
-      if on_error == "allow" then return nil, nil, encode_all { { error = err.message } } end
-      return false, { message = err.message }
+      return answer_fault(on_error, err.message)
     elseif result.refusal then
       return false, { message = result.refusal.message, field = result.refusal.field }
     end
-    return true, result.changes, encode_all(result.effects)
+    return true, result.changes, encode_all(result.effects), result.changes and function(message, field)
+      return answer_fault(on_error, blame(result.effects, message, field), field)
+    end
   end
 end
 
@@ -197,6 +233,13 @@ local function set_of(store)
   if not directory then return { names = {}, about = { counts = {}, outputs = {}, tests = {} } }, nil end
   local set = policy.get(directory, true)
   return not set.err and set or nil, set.err
+end
+
+--- Why every write is refused now: the rules of the store cannot be used. Nil when they can.
+---@return hoststore.Error?
+function policy.fault(store)
+  local set, err = set_of(store)
+  return not set and err or nil
 end
 
 --- The `output` rules of the policies: what is to be published, as tables. Each has name and file.

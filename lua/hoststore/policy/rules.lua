@@ -388,14 +388,17 @@ end
 --- What the rules make of a host that is there.
 function reapply(host)
   local before, changes, effects = copy(host), {}, {}
-  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
-  local result = retag(before, host, {})
-  for _, effect in ipairs(result.effects) do effects[#effects + 1] = effect end
-  if not equal(before.tags, host.tags) then changes.tags = host.tags end
-  for _, rule in ipairs(rules.validate) do
-    result.refusal = result.refusal or validate_with(rule, host, before)
+  local function note(more)
+    for _, effect in ipairs(more) do effects[#effects + 1] = effect end
   end
-  return { refusal = result.refusal, changes = effects[1] and changes, effects = effects }
+  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
+  note(retag(before, host, {}).effects)
+  -- Writing this will be events, which rules may act on.
+  if effects[1] then note(retag(before, host, events_of(before, host)).effects) end
+  if not equal(before.tags, host.tags) then changes.tags = host.tags end
+  local refusal
+  for _, rule in ipairs(rules.validate) do refusal = refusal or validate_with(rule, host, before) end
+  return { refusal = refusal, changes = effects[1] and changes, effects = effects }
 end
 
 --- What every rule says of a change, in the order they are asked.
@@ -486,8 +489,7 @@ local function pick(snapshots, gfs)
   return picked
 end
 
-local function is_expired(rule, snapshot, rank, picked, now)
-  if picked[snapshot.id] then return false end
+local function is_expired(rule, snapshot, rank, now)
   if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
   if rule.count then return rank > rule.count end
   return rule.gfs ~= nil or not rule.age
@@ -497,7 +499,8 @@ local function covers_snapshots(rule)
   return rule.count or rule.age or rule.gfs or rule.keep
 end
 
---- The snapshots (newest first) that a rule expires and none keeps: { id, file, rule }.
+--- The snapshots (newest first) that a rule expires, and that no rule keeps by its gfs or its function:
+-- { id, file, rule }.
 function expire_snapshots(snapshots, now)
   local kept, expired = {}, {}
   for _, rule in ipairs(rules.retention) do
@@ -507,9 +510,9 @@ function expire_snapshots(snapshots, now)
     end
     local picked = pick(covered, rule.gfs)
     for rank, snapshot in ipairs(covered) do
-      if rule.keep and call(rule, rule.keep, copy(snapshot)) then
+      if picked[snapshot.id] or rule.keep and call(rule, rule.keep, copy(snapshot)) then
         kept[snapshot.id] = true
-      elseif is_expired(rule, snapshot, rank, picked, now) then
+      elseif is_expired(rule, snapshot, rank, now) then
         expired[snapshot.id] = expired[snapshot.id] or rule
       end
     end
