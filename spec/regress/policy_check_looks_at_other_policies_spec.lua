@@ -11,7 +11,7 @@ describe("hoststore policy check", function()
     local function run(url, words)
       return system.run(("HOSTSTORE_DB=%s %s policy %s"):format(system.quote(url), command, words))
     end
-    assert.same({ "10-mine.lua: rules: 1\nok: files: 1\n", 0 },
+    assert.same({ "10-mine.lua: rules: 1, tests: 0\nok: files: 1\n", 0 },
       { run(("sqlite://%s/x.db?policies=%s"):format(directory, directory), "check") })
     assert.same({ "0 passed, 0 failed\n", 0 },
       { run(("sqlite://%s/x.db?policies=%s"):format(directory, directory), "test") })

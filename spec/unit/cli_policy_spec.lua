@@ -47,8 +47,9 @@ describe("hoststore policy", function()
   it("check says how many rules there are, or the line that is wrong, and needs no database", function()
     write("10-iot.lua", SCRIPT)
     write("20-none.lua", "-- nothing yet\n")
-    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" }, { run("policy", "check") })
-    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" },
+    local answer = "10-iot.lua: rules: 3, tests: 1\n20-none.lua: rules: 0, tests: 0\nok: files: 2\n"
+    assert.same({ 0, answer, "" }, { run("policy", "check") })
+    assert.same({ 0, answer, "" },
       { run_on("/nowhere", "policy", "check", directory .. "/policies") })
     assert.is_nil(core.sys.stat(directory .. "/x.db"))
     local code, stdout, stderr = run("policy", "check", directory .. "/none")
@@ -67,7 +68,8 @@ describe("hoststore policy", function()
     assert.same({ 1, "" }, { code, stderr })
     local lines = {}
     for line in stdout:gmatch "[^\n]+" do lines[#lines + 1] = line end
-    for i, expected in ipairs { "^10%-iot%.lua: rules: 4$", "^20%-syntax%.lua:2: ", "^30%-loop%.lua:3: .*instructions",
+    for i, expected in ipairs { "^10%-iot%.lua: rules: 3, tests: 1$", "^20%-syntax%.lua:2: ",
+      "^30%-loop%.lua:3: .*instructions",
       "^40%-bytes%.lua:1: .*compiled", "^50%-outputs%.lua:1: output 'a': path",
       "^50%-outputs%.lua:2: output 'b': .*'x'",
       "^60%-key%.lua:1: tag has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
@@ -77,7 +79,7 @@ describe("hoststore policy", function()
     code, stdout, stderr = run("policy", "check", "--json")
     local answer = assert(json.decode(stdout))
     assert.same({ 1, "", false, 6 }, { code, stderr, answer.ok, #answer.files })
-    assert.same({ file = "10-iot.lua", rules = 4 }, answer.files[1])
+    assert.same({ file = "10-iot.lua", rules = 3, tests = 1 }, answer.files[1])
     assert.same({ 2, 2 }, { answer.files[2].errors[1].line, answer.files[5].errors[2].line })
     -- An output that is wrong breaks no write.
     for _, name in ipairs { "20-syntax", "30-loop", "40-bytes", "60-key" } do

@@ -34,12 +34,12 @@ end
 
 local function file_json(file)
   return present.object("file", present.json(file.name), "rules", present.json(file.rules),
-    "errors", file.errors[1] and present.array(file.errors, error_json))
+    "tests", present.json(file.tests), "errors", file.errors[1] and present.array(file.errors, error_json))
 end
 
 local function print_file(file, out)
   if not file.errors[1] then
-    out:line(("%s: rules: %d"):format(file.name, file.rules))
+    out:line(("%s: rules: %d, tests: %d"):format(file.name, file.rules, file.tests))
   end
   for _, err in ipairs(file.errors) do
     out:line(err.message, "red")

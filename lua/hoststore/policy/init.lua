@@ -124,8 +124,12 @@ end
 -- What one file holds, or what is wrong with it. Files share nothing, so it can be looked at alone.
 local function check_file(directory, name)
   local set = compile(directory, { name }, 1)
-  local found = { name = name, rules = set.about and set.about.files[name] or 0, errors = { set.err } }
-  for _, output in ipairs(set.about and set.about.outputs or {}) do
+  local about = set.about or { counts = {}, outputs = {}, tests = {} }
+  local found = { name = name, rules = 0, tests = #about.tests, errors = { set.err } }
+  for kind, count in pairs(about.counts) do
+    if kind ~= "test" then found.rules = found.rules + count end
+  end
+  for _, output in ipairs(about.outputs) do
     found.errors[#found.errors + 1] = judge_output(output)
   end
   set.box:close()
@@ -134,7 +138,7 @@ end
 
 --- Looks at each file of a directory: also behind one that is broken, and at outputs, which break no write.
 ---@param directory string
----@return { name: string, rules: integer, errors: hoststore.Error[] }[]?, hoststore.Error?
+---@return { name: string, rules: integer, tests: integer, errors: hoststore.Error[] }[]?, hoststore.Error?
 function policy.check(directory)
   local names, err = look(directory)
   if not names then return nil, err end

@@ -425,12 +425,9 @@ end
 
 --- How many rules there are of each kind, and what is only handed out.
 function describe()
-  local counts, files = {}, {}
-  for kind, list in pairs(rules) do
-    counts[kind] = #list
-    for _, rule in ipairs(list) do files[rule.file] = (files[rule.file] or 0) + 1 end
-  end
-  return { counts = counts, files = files, outputs = rules.output, tests = rules.test }
+  local counts = {}
+  for kind, list in pairs(rules) do counts[kind] = #list end
+  return { counts = counts, outputs = rules.output, tests = rules.test }
 end
 
 -- Tests -------------------------------------------------------------------------------------------------
