@@ -238,6 +238,69 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({ "HostCreated", "renamed" }, assert(host:update { hostname = "b" }).tags)
     end)
 
+    it("are asked on every way to write a host, and each event says so", function()
+      local store = open [[tag { name = "seen", add = "seen" }]]
+      local effect = { policy = { { file = "10-test.lua", rule = "seen", added = { "seen" } } } }
+      local number, path = 0, backend.directory() .. "/hosts"
+      -- A fresh host without the tag, which is then written in some way.
+      local function check(way, fn)
+        number = number + 1
+        local ip = "10.0.0." .. number
+        write("10-test.lua", "")
+        local old = assert(store:add { ip = ip, hostname = "old" })
+        assert(store:publish(path))
+        write("10-test.lua", [[tag { name = "seen", add = "seen" }]])
+        local before = position(store)
+        fn(old, ip)
+        assert.is_true(position(store) > before, way)
+        local changed = {}
+        for _, entry in ipairs(assert(store:log { after = before })) do
+          if entry.type == "HostCreated" or entry.changes.tags then
+            changed[#changed + 1] = entry
+            assert.same({ "seen" }, entry.host.tags, way)
+          end
+        end
+        assert.equal(1, #changed, way)
+        assert.same(effect, changed[1].metadata, way)
+      end
+      local function import(mode, name, more)
+        return function(_, ip) assert(store:import({ text = ip .. " " .. name .. more }, { mode = mode })) end
+      end
+      check("add", function(_, ip) assert(store:add { ip = ip, hostname = "new" }) end)
+      check("update of a value", function(old) assert(old:update { comment = "x" }) end)
+      check("update of an id", function(old) assert(store:update(old.id, { comment = "x" })) end)
+      check("transaction", function(old)
+        assert(store:transaction(function() return old:update { comment = "x" } end))
+      end)
+      check("skip", import("skip", "new", ""))
+      check("strict", import("strict", "new", ""))
+      check("replace", import("replace", "old", " # x"))
+      check("merge", import("merge", "old", " # x"))
+      check("sync", function(_, ip)
+        assert(store:import({ text = ip .. " new" }, { mode = "sync", origin = "import:x" }))
+      end)
+      check("plan", function(_, ip)
+        assert(assert(store:plan { mode = "merge", entries = { { ip = ip, hostname = "new" } } }):apply())
+      end)
+      check("plan of an update", function(_, ip)
+        local entry = { ip = ip, hostname = "old", comment = "x" }
+        assert(assert(store:plan { mode = "merge", entries = { entry } }):apply())
+      end)
+      check("adoption of a file that was changed by hand", function(_, ip)
+        local file = assert(io.open(path, "ab"))
+        file:write(ip, " new\n")
+        file:close()
+        local result = assert(store:publish_outputs({ { path = path } }, { adopt = true }))[1]
+        assert.equal(1, result.adopted.created)
+      end)
+      write("10-test.lua", NO_WPAD)
+      local file = assert(io.open(path, "ab"))
+      file:write("10.0.1.1 wpad\n")
+      file:close()
+      local result = assert(store:publish_outputs({ { path = path } }, { adopt = true }))[1]
+      assert.matches("nobody is called wpad", result.error.message)
+    end)
+
     it("are not asked when what was is brought back", function()
       local store = open({})
       local host = assert(store:add { ip = "10.0.0.1", hostname = "wpad" })
@@ -384,6 +447,35 @@ for _, backend in ipairs(require "spec.support.backends") do
         end
         local result = assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 good\n" })
         assert.same({ 1, 1 }, { result.created, result.failed })
+      end)
+
+      it("fail in the middle of an import, a plan or a transaction, of which nothing is written", function()
+        local store = open(IOT .. [[validate { name = "c", check = function(host)
+          return host.hostname ~= "c" or host.x.y
+        end }]])
+        local text, entries = "", {}
+        for i, name in ipairs { "a", "b", "c", "d" } do
+          entries[i] = { ip = "10.0.3." .. i, hostname = name }
+          text = text .. entries[i].ip .. " " .. name .. "\n"
+        end
+        for _, mode in ipairs { "skip", "replace", "merge", "strict", "sync" } do
+          local err = refused(store:import({ text = text }, { mode = mode }))
+          assert.same({ 3, true }, { err.line, err.message:find("rule 'c'", 1, true) ~= nil }, mode)
+        end
+        assert.equal(3, refused(store:plan { entries = entries }).index)
+        refused(store:transaction(function()
+          for _, entry in ipairs(entries) do
+            local host, err = store:add(entry)
+            if not host then return nil, err end
+          end
+        end))
+        assert.same({ 0, 0 }, { position(store), store:count() })
+        -- Let through, it is that host alone which is as it was given.
+        store = open({}, { on_error = "allow" })
+        assert.equal(4, assert(store:import { text = text }).created)
+        local tagged = {}
+        for i, host in ipairs(store:list()) do tagged[i] = host.hostname .. #host.tags end
+        assert.same({ "a1", "b1", "c0", "d1" }, tagged)
       end)
 
       it("stop a script for the host it cannot bear, and start it again for the next, a few times", function()

@@ -145,6 +145,23 @@ describe("hoststore policy", function()
     assert.same({ 1, "policy", "hostname" }, { code, json.decode(stderr).error.code, json.decode(stderr).error.field })
   end)
 
+  local unshare = system.namespace()
+  if unshare then
+    it("is about /etc/hoststore/policies when no other directory is named, as are all writes then", function()
+      local hoststore = system.lua(system.run("pwd"):gsub("\n$", "") .. "/lua/hoststore.command")
+      local db = directory .. "/hosts.db"
+      write("10-iot.lua", SCRIPT)
+      -- An /etc of its own.
+      local script = ("mount -t tmpfs none /etc; mkdir -p /etc/hoststore; cp -r %s/policies /etc/hoststore/; " ..
+        "for words in 'policy check' 'policy test' 'add 10.0.3.1 a' 'add 10.0.3.2 wpad' 'list --json'; do " ..
+        "%s --actor alice --db %s $words; done"):format(directory, hoststore, db)
+      local output = system.run(unshare .. "sh -c " .. system.quote(script))
+      assert.matches("^10%-iot%.lua: rules: 3, tests: 1\nok: files: 1\n1 passed, 0 failed\nadded 10%.0%.3%.1 a", output)
+      assert.matches("hoststore: nobody is called wpad\n", output, 1, true)
+      assert.same({ "iot" }, json.decode(output:match "(%[{.*)$")[1].tags)
+    end)
+  end
+
   it("retention --policy does what the rules say", function()
     write("10-iot.lua", SCRIPT)
     for _ = 1, 3 do run("snapshot", "create") end
