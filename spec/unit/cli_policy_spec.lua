@@ -88,6 +88,22 @@ describe("hoststore policy", function()
     assert.equal(0, (run("add", "10.0.0.1", "a")))
   end)
 
+  it("check tries every output, as publishing would", function()
+    for i, output in ipairs { 'format = "yaml"', 'filter = { colour = "red" }', 'template = "<% for"',
+      'template = "<%= missing %>"', 'template = { path = "/nowhere/x.tmpl" }', 'colour = "red"', 'reload = "dnsmasq"',
+      'mode = "shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
+      write("10-outputs.lua", ("\noutput { name = 'x', path = '/x', %s }"):format(output))
+      local code, stdout = run("policy", "check")
+      assert.equal(1, code, output)
+      assert.matches("^10%-outputs%.lua:2: output 'x': .*\nbroken: 1 of 1 files\n$", stdout, nil, i .. output)
+    end
+    write("10-outputs.lua", [[
+      output { name = "a", path = "/a", format = "unbound", filter = { tags = "x", order = "hostname" } }
+      output { name = "b", path = "/b", mode = "shards" }
+      output { name = "c", path = "/c", template = "<% for h in hosts() do %><%= h.ip %><% end %>" }]])
+    assert.same({ 0, "10-outputs.lua: rules: 3, tests: 0\nok: files: 1\n", "" }, { run("policy", "check") })
+  end)
+
   it("check says so when files are too much together though each is good", function()
     local big = "local kept = {} for i = 1, 100000 do kept[i] = { i } end " ..
       "tag { name = 'big', when = function() return #kept > 0 end, add = 'big' }"

@@ -113,11 +113,24 @@ function policy.get(directory, fresh)
   return known.set
 end
 
-local function judge_output(output)
-  local good, message = require("hoststore.publish.output").new(output)
-  if good then return nil end
-  local err = failure("%s:%d: output '%s': %s", output.file, output.line or 0, output.name, message)
-  err.line = output.line
+local function render_nothing(store, given)
+  local output, generate, err
+  output, err = require("hoststore.publish.output").new(given)
+  if not output then error(err, 0) end
+  generate, err = require("hoststore.publish.rendering").generator(store, output)
+  if not generate then error(err, 0) end
+  generate(function() end)
+end
+
+-- What publishing would say of the output: it is tried on a store without hosts.
+local function judge_output(given)
+  local store, err = require("hoststore").open("memory:", { policies = false })
+  if not store then return err end
+  local ok, raised = pcall(render_nothing, store, given)
+  store:close()
+  if ok then return nil end
+  err = failure("%s:%d: output '%s': %s", given.file, given.line or 0, given.name, tostring(raised))
+  err.line = given.line
   return err
 end
 
