@@ -97,6 +97,9 @@ describe("hoststore policy", function()
       assert.equal(1, code, output)
       assert.matches("^10%-outputs%.lua:2: output 'x': .*\nbroken: 1 of 1 files\n$", stdout, nil, i .. output)
     end
+    write("10-outputs.lua", 'output { name = "x", path = "/x", filter = { colour = "red" } }')
+    assert.equal("10-outputs.lua:1: output 'x': the filter has an unknown key 'colour'\nbroken: 1 of 1 files\n",
+      (select(2, run("policy", "check"))))
     write("10-outputs.lua", [[
       output { name = "a", path = "/a", format = "unbound", filter = { tags = "x", order = "hostname" } }
       output { name = "b", path = "/b", mode = "shards" }

@@ -129,7 +129,9 @@ local function judge_output(given)
   local ok, raised = pcall(render_nothing, store, given)
   store:close()
   if ok then return nil end
-  err = failure("%s:%d: output '%s': %s", given.file, given.line or 0, given.name, tostring(raised))
+  -- What is raised as a text begins with the place in our code that did.
+  local message = tostring(raised):gsub("^[^\n]-hoststore/[%w_/]+%.lua:%d+: ", "")
+  err = failure("%s:%d: output '%s': %s", given.file, given.line or 0, given.name, message)
   err.line = given.line
   return err
 end
