@@ -321,21 +321,6 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ "10.0.0.7 phone mac:aa:bb:cc:dd:ee:03" }, hosts())
       end)
 
-      it("leases wait in the spool while a file is broken, and come in when it is mended", function()
-        with_policies(IOT)
-        one("add", MAC1, "10.0.3.5", "lamp")
-        policies "tag { name = = }"
-        lease("add", MAC2, "10.0.3.6", "phone")
-        lease("del", MAC1, "10.0.3.5")
-        local result, err = drain.run(store, directory)
-        assert.same({ nil, "policy" }, { result, err.code })
-        assert.matches("^10%-test%.lua:1: ", err.message)
-        assert.same({ 2, 1 }, { #assert(spool.waiting(directory)), #hosts() })
-        policies(IOT)
-        assert.same({ 2, 0 }, { run().written, #assert(spool.waiting(directory)) })
-        assert.same({ "iot", "mac:" .. MAC2 }, assert(store:list())[1].tags)
-      end)
-
       it("leases are let through as they are while a file is broken, when the admin chose so", function()
         with_policies("tag { name = = }", { on_error = "allow" })
         assert.equal(1, one("add", MAC1, "10.0.3.5", "lamp"))

@@ -415,40 +415,6 @@ for _, backend in ipairs(require "spec.support.backends") do
         refused(store:add { ip = "10.0.0.5", hostname = "wpad" })
       end)
 
-      it("let writes through as they are when it is what a rule gives that is wrong", function()
-        local scripts = DOMAIN .. [[
-          tag { name = "bad", filter = { hostname_pattern = "tag" }, add = "a,b" }
-          normalise { name = "ip", filter = { hostname_pattern = "ip" }, apply = function() return { ip = "x" } end }
-          normalise { name = "alias", filter = { hostname_pattern = "alias" }, apply = function(host)
-            return { aliases = { host.hostname } } end }
-          on("CommentUpdated", function() return { add = ("x"):rep(129) } end)]]
-        local store = open(scripts, { on_error = "allow" })
-        local blames = { tag = "rule 'bad': .*tag", ip = "rule 'ip': 'x'", alias = "rule 'alias': .*alias" }
-        for name, message in pairs(blames) do
-          local host = assert(store:add { ip = "10.0.0.1", hostname = name, comment = "y" })
-          assert.same({ name, "10.0.0.1", {}, {} }, { host.hostname, host.ip, host.tags, host.aliases })
-          local noted = store:history(host.id)[1].metadata.policy
-          assert.equal(1, #noted)
-          assert.matches("^10%-test%.lua: " .. message, noted[1].error)
-        end
-        -- On the ways of update, import and plan, too.
-        local host = assert(store:add { ip = "10.0.0.9", hostname = "a.b" })
-        host = assert(host:update { comment = "z" })
-        assert.same({ "z", {} }, { host.comment, host.tags })
-        assert.equal(2, assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 ip\n" }).created)
-        local plan = assert(store:plan { mode = "merge", entries = { { ip = "10.0.0.3", hostname = "tag" } } })
-        assert.equal(1, assert(plan:apply()).created)
-        assert.same({ "ip", "tag", "tag" }, expect.pluck(store:list { ip = "10.0.0.2/31" }, "hostname"))
-        -- The same rules, when a fault is to refuse.
-        store = open(scripts)
-        for name, message in pairs(blames) do
-          local err = refused(store:add { ip = "10.0.0.1", hostname = name })
-          assert.matches("^10%-test%.lua: " .. message, err.message)
-        end
-        local result = assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 good\n" })
-        assert.same({ 1, 1 }, { result.created, result.failed })
-      end)
-
       it("fail in the middle of an import, a plan or a transaction, of which nothing is written", function()
         local store = open(IOT .. [[validate { name = "c", check = function(host)
           return host.hostname ~= "c" or host.x.y
@@ -664,16 +630,6 @@ for _, backend in ipairs(require "spec.support.backends") do
         write("10-test.lua", [[retention { name = "few", count = 2, age = "3d" }]])
         assert.equal(2, assert(store:apply_policy_retention()).snapshots)
         assert.equal("1 2", names(store))
-      end)
-
-      it("never deletes by one rule what the gfs of another keeps", function()
-        at(0)
-        local store = open([[
-          retention { name = "few", count = 2 }
-          retention { name = "gfs", gfs = { daily = 2, monthly = 3 } }]], { clock = clock })
-        daily(store, 70)
-        assert.equal(66, assert(store:apply_policy_retention()).snapshots)
-        assert.equal("1 2 32 60", names(store))
       end)
 
       it("counts and ages by trigger, and never deletes what a keep function keeps", function()
