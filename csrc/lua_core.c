@@ -144,9 +144,10 @@ static void **get_shared(lua_State *L, const char *driver)
 
 /* -- policy ------------------------------------------------------------------------------------------------ */
 
-/* A question of the core, for policy(first, stage, before, host) -> true, changes, effects; or false and
- * {message=, field=}, a refusal; or nil, nil, effects: what was given is to be written. FIRST is whether
- * nothing was asked yet in this call of the store. */
+/* A question of the core, for policy(first, stage, before, host) -> true, changes, effects, on_mistake; or
+ * false and {message=, field=}, a refusal; or nil, nil, effects: what was given is to be written. FIRST is
+ * whether nothing was asked yet in this call of the store. on_mistake(message, field), which comes with
+ * changes, says what becomes of changes that are none: one of the other two answers. */
 struct question {
 	struct lua_store *store;
 	struct hs_arena *arena;
@@ -172,7 +173,7 @@ static bool keep_texts(struct hs_arena *arena, struct hs_host *host)
 	return true;
 }
 
-/* What the rules give is checked like what a user gives; their mistakes are refusals of the policy. */
+/* What the rules give is checked like what a user gives: HS_POLICY says that it is wrong. */
 static enum hs_code take_changes(lua_State *L, int arg, const struct question *question)
 {
 	struct hs_host_input changes;
@@ -195,6 +196,7 @@ static enum hs_code take_changes(lua_State *L, int arg, const struct question *q
 static enum hs_code take_answer(lua_State *L, const struct question *question)
 {
 	const char *effects;
+	enum hs_code rc;
 
 	if (lua_isboolean(L, 2) && !lua_toboolean(L, 2)) {
 		const char *field = field_text(L, 3, "field");
@@ -209,7 +211,17 @@ static enum hs_code take_answer(lua_State *L, const struct question *question)
 	}
 	if (lua_isnil(L, 2))
 		return HS_STOP;
-	return lua_isnil(L, 3) ? HS_OK : take_changes(L, 3, question);
+	rc = lua_isnil(L, 3) ? HS_OK : take_changes(L, 3, question);
+	if (rc != HS_POLICY)
+		return rc;
+	/* on_mistake is on top; its answer takes the place of the one before. */
+	lua_settop(L, 5);
+	lua_pushstring(L, question->err->message);
+	lua_pushstring(L, question->err->field);
+	lua_call(L, 2, 3);
+	for (int i = 0; i < 3; i++)
+		lua_remove(L, 2);
+	return take_answer(L, question);
 }
 
 /* Runs protected: nothing may be raised through the core. */
@@ -227,7 +239,7 @@ static int answer_question(lua_State *L)
 	else
 		lua_pushnil(L);
 	push_plain_host(L, question->host);
-	lua_call(L, 4, 3);
+	lua_call(L, 4, 4);
 	question->rc = take_answer(L, question);
 	return 0;
 }

@@ -30,7 +30,7 @@ local WRITING = {
   feed_read = true, feed_ack = true, feed_rm = true, load = true,
 }
 
--- What works without a database.
+-- What works without a database, and is given its URL instead.
 local STORELESS = { policy_check = true, policy_test = true }
 
 local EXIT_CODES = {
@@ -66,8 +66,12 @@ local function environment(...)
   end
 end
 
+local function database(options)
+  return options.db or environment "HOSTSTORE_DB" or DEFAULT_DB
+end
+
 local function open(command, options)
-  return require("hoststore").open(options.source or options.db or environment "HOSTSTORE_DB" or DEFAULT_DB, {
+  return require("hoststore").open(options.source or database(options), {
     tenant = options.tenant,
     actor = options.actor or environment("HOSTSTORE_ACTOR", "SUDO_USER", "USER", "LOGNAME")
       or require("hoststore.core").sys.user(),
@@ -79,7 +83,7 @@ local function carry_out(options, out)
   local command = options.subcommand and options.command .. "_" .. options.subcommand or options.command
   local run = require("hoststore.cli." .. COMMANDS[command])[command]
   if STORELESS[command] then
-    return run(nil, options, out)
+    return run(database(options), options, out)
   end
   local store, err = open(command, options)
   if not store then

@@ -31,6 +31,12 @@ local function decide(store, import, given, seen)
   return action, after, before, key, effects
 end
 
+-- What the policies did is done then, and they will not say it again when the plan is applied; but that they
+-- failed they will.
+local function note_effects(self, after, effects)
+  if not effects[1].error then self.effects[after] = effects end
+end
+
 local function add_entry(self, import, index, given, seen, strict)
   local action, after, before, key, effects = decide(self.store, import, given, seen)
   if not action then
@@ -42,7 +48,7 @@ local function add_entry(self, import, index, given, seen, strict)
     return true
   end
   seen[key] = index
-  if effects then self.effects[after] = require("hoststore.json").decode("[" .. effects .. "]") end
+  if effects then note_effects(self, after, require("hoststore.json").decode("[" .. effects .. "]")) end
   if action == "create" then
     self.add[#self.add + 1] = after
   elseif action == "update" then
@@ -113,7 +119,6 @@ local function as_changes(after)
     expires_at = after.expires_at or core.null, origin = after.origin }
 end
 
--- What the policies did to an entry is done by now, and they will not say it again.
 local function with_effects(self, after, by)
   return { actor = by.actor, reason = by.reason, metadata = self.effects[after] and { policy = self.effects[after] } }
 end

@@ -3,6 +3,7 @@ local drain = require "hoststore.hotplug.drain"
 local expect = require "spec.support.expect"
 local hoststore = require "hoststore"
 local spool = require "hoststore.hotplug.spool"
+local sync = require "hoststore.hotplug.sync"
 local system = require "spec.support.system"
 
 local MAC1, MAC2 = "aa:bb:cc:dd:ee:01", "aa:bb:cc:dd:ee:02"
@@ -216,19 +217,6 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.equal(0, one("add", DUID1, "fd00::6", "files", { iaid = 1 }))
       end)
 
-      it("a name that a rule of the store completes to an admin's is no lease's", function()
-        local add = store.add
-        assert(store:add { ip = "10.0.0.5", hostname = "nas.lan" })
-        core.methods.add = function(self, given, by)
-          given.hostname = given.hostname .. ".lan"
-          return add(self, given, by)
-        end
-        local ok, written = pcall(one, "add", MAC1, "10.0.0.6", "nas")
-        core.methods.add = add
-        assert.same({ true, 0 }, { ok, written })
-        assert.same({ "10.0.0.5 nas.lan admin" }, hosts())
-      end)
-
       it("a lease keeps its name when the new one is an admin's", function()
         assert(store:add { ip = "10.0.0.5", hostname = "nas" })
         one("add", MAC1, "10.0.0.6", "laptop")
@@ -241,6 +229,117 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert(store:add { ip = "10.0.0.7", hostname = "laptop" })
         assert.equal(1, one("old", MAC1, "10.0.0.6", "laptop"))
         assert.same({ "10.0.0.7 laptop admin" }, hosts())
+      end)
+    end)
+
+    describe("and policies:", function()
+      local DOMAIN = [[normalise { name = "domain", apply = function(host)
+        if not host.hostname:find(".", 1, true) then return { hostname = host.hostname .. ".lan" } end
+      end }]] .. "\n"
+      local IOT = [[tag { name = "iot", filter = { ip = "10.0.3.0/24", origin = "dhcp" }, add = "iot" }]] .. "\n"
+      local NO_GAMES = [[validate { name = "games", check = function(host)
+        return not host.hostname:find "^game", "no games here", "hostname"
+      end }]] .. "\n"
+
+      local function policies(text)
+        assert(core.sys.mkdir_p(backend.directory() .. "/policies"))
+        system.write(backend.directory() .. "/policies/10-test.lua", text)
+      end
+
+      -- A store with these rules in the place of the one without.
+      local function with_policies(text, options)
+        policies(text)
+        options = options or {}
+        options.policies = backend.directory() .. "/policies"
+        store = backend.open(options)
+      end
+
+      it("rules tag and name the hosts of leases, and the events say which did", function()
+        with_policies(DOMAIN .. IOT)
+        assert.equal(1, one("add", MAC1, "10.0.3.5", "lamp"))
+        local host = assert(store:list())[1]
+        assert.same({ "lamp.lan", "dhcp", { "iot", "mac:" .. MAC1 } }, { host.hostname, host.origin, host.tags })
+        local entry = assert(store:history(host))[1]
+        assert.same({ "lease began", { policy = { { file = "10-test.lua", rule = "domain", changed = { "hostname" } },
+          { file = "10-test.lua", rule = "iot", added = { "iot" } } } } }, { entry.reason, entry.metadata })
+      end)
+
+      it("a lease that is told of again writes nothing, though rules have changed its name and tags", function()
+        with_policies(DOMAIN .. IOT .. 'normalise { name = "tv", apply = function(host)\n' ..
+          'if host.hostname == "tv.lan" then return { hostname = "television.lan" } end end }')
+        one("add", MAC1, "10.0.3.5", "lamp")
+        one("add", MAC2, "10.0.3.6", "tv")
+        local before = core.position(store)
+        for _, name in ipairs { "lamp", "lamp.lan" } do
+          assert.equal(0, one("old", MAC1, "10.0.3.5", name, { domain = "lan" }))
+        end
+        assert.equal(0, one("old", MAC2, "10.0.3.6", "tv"))
+        assert.equal(0, one("old", MAC2, "10.0.3.6", "tv", { missing = 1 }))
+        assert.same({ before, 2 }, { core.position(store), #hosts() })
+        -- A new name is one change, of which rules make theirs.
+        assert.equal(1, one("old", MAC1, "10.0.3.5", "bulb"))
+        assert.is_truthy(store:find("10.0.3.5", "bulb.lan"))
+        assert.equal(1, one("del", MAC1, "10.0.3.5"))
+      end)
+
+      it("a name that a rule completes to an admin's is no lease's", function()
+        with_policies(DOMAIN)
+        assert(store:add { ip = "10.0.0.5", hostname = "nas.lan" })
+        assert.equal(0, one("add", MAC1, "10.0.0.6", "nas"))
+        assert.same({ "10.0.0.5 nas.lan admin" }, hosts())
+      end)
+
+      it("a lease that is refused is put aside with the reason, keeps its host, and stops no other", function()
+        with_policies(NO_GAMES)
+        one("add", MAC1, "10.0.0.5", "desk")
+        lease("old", MAC1, "10.0.0.5", "gamer")
+        lease("add", MAC2, "10.0.0.6", "phone")
+        local result = run()
+        assert.same({ 1, 1, 1 }, { result.bad, result.written, result.transactions })
+        assert.same({ "10.0.0.5 desk mac:" .. MAC1, "10.0.0.6 phone mac:" .. MAC2 }, hosts())
+        local bad = system.files(directory .. "/bad")
+        assert.equal("no games here\n", system.read(directory .. "/bad/" .. bad[2]))
+      end)
+
+      it("an address that goes to a client whose name is refused is nobody's half", function()
+        with_policies(NO_GAMES)
+        one("add", MAC1, "10.0.0.5", "desk")
+        one("add", MAC2, "10.0.0.5", "game")
+        assert.same({ "10.0.0.5 desk mac:" .. MAC1 }, hosts())
+      end)
+
+      it("a rule that fails, or never ends, for one client takes no lease from the others", function()
+        with_policies [[tag { name = "slow", when = function(host)
+          if host.hostname == "evil" then while true do end end
+          return host.hostname ~= "bad" or host.x.y
+        end, add = "seen" }]]
+        lease("add", MAC1, "10.0.0.5", "evil")
+        lease("add", MAC2, "10.0.0.6", "bad")
+        lease("add", "aa:bb:cc:dd:ee:03", "10.0.0.7", "phone")
+        local result = run()
+        assert.same({ 2, 1 }, { result.bad, result.written })
+        assert.same({ "10.0.0.7 phone mac:aa:bb:cc:dd:ee:03" }, hosts())
+      end)
+
+      it("leases are let through as they are while a file is broken, when the admin chose so", function()
+        with_policies("tag { name = = }", { on_error = "allow" })
+        assert.equal(1, one("add", MAC1, "10.0.3.5", "lamp"))
+        assert.same({ "10.0.3.5 lamp mac:" .. MAC1 }, hosts())
+        local noted = assert(store:history(store:list()[1]))[1].metadata.policy
+        assert.matches("^10%-test%.lua:1: ", noted[1].error)
+      end)
+
+      it("rules see the leases that a server's file brings in", function()
+        with_policies(DOMAIN .. IOT .. NO_GAMES)
+        local path = backend.directory() .. "/dhcp.leases"
+        system.write(path, ("0 %s 10.0.3.5 lamp *\n0 %s 10.0.3.6 gamer *\n"):format(MAC1, MAC2))
+        local result = assert(sync(store, { path }, nil, directory, { actor = "dhcp", expiry = true }))
+        assert.same({ 1, "no games here", 2 }, { result.written, result.errors[1].message, result.errors[1].line })
+        local host = assert(store:list())[1]
+        assert.same({ "lamp.lan", { "iot", "mac:" .. MAC1 } }, { host.hostname, host.tags })
+        local position = core.position(store)
+        assert.equal(0, assert(sync(store, { path }, nil, directory, { actor = "dhcp", expiry = true })).written)
+        assert.equal(position, core.position(store))
       end)
     end)
 
@@ -434,7 +533,6 @@ for _, backend in ipairs(require "spec.support.backends") do
     end)
 
     describe("of a file", function()
-      local sync = require "hoststore.hotplug.sync"
       local path
 
       before_each(function()

@@ -132,7 +132,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       it("sees the host before, and a field that is none is the host", function()
         local store = open [[validate { name = "address", check = function(host, before)
-          return before == nil or before.ip == host.ip, "addresses stay", "address"
+          return before == nil or before.ip == host.ip and #before.id == 26, "addresses stay", "address"
         end }]]
         local host = assert(store:add { ip = "10.0.0.1", hostname = "a" })
         local err = refused(host:update { ip = "10.0.0.2" })
@@ -216,6 +216,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same(host, store:get(host.id))
         local err = refused(store:add { ip = "10.0.0.2", hostname = "ip", comment = "10.0.0.300" })
         assert.same({ "ip", true }, { err.field, err.message:find("10.0.0.300", 1, true) ~= nil })
+        assert.matches("^10%-test%.lua: rule 'all': '10%.0%.0%.300'", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "id", comment = "x" })
         assert.matches("no field of a host", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "tags", comment = "x" })
@@ -235,6 +236,69 @@ for _, backend in ipairs(require "spec.support.backends") do
       host = assert(host:update { comment = "x" })
       assert.same({ "HostCreated", "fresh" }, host.tags)
       assert.same({ "HostCreated", "renamed" }, assert(host:update { hostname = "b" }).tags)
+    end)
+
+    it("are asked on every way to write a host, and each event says so", function()
+      local store = open [[tag { name = "seen", add = "seen" }]]
+      local effect = { policy = { { file = "10-test.lua", rule = "seen", added = { "seen" } } } }
+      local number, path = 0, backend.directory() .. "/hosts"
+      -- A fresh host without the tag, which is then written in some way.
+      local function check(way, fn)
+        number = number + 1
+        local ip = "10.0.0." .. number
+        write("10-test.lua", "")
+        local old = assert(store:add { ip = ip, hostname = "old" })
+        assert(store:publish(path))
+        write("10-test.lua", [[tag { name = "seen", add = "seen" }]])
+        local before = position(store)
+        fn(old, ip)
+        assert.is_true(position(store) > before, way)
+        local changed = {}
+        for _, entry in ipairs(assert(store:log { after = before })) do
+          if entry.type == "HostCreated" or entry.changes.tags then
+            changed[#changed + 1] = entry
+            assert.same({ "seen" }, entry.host.tags, way)
+          end
+        end
+        assert.equal(1, #changed, way)
+        assert.same(effect, changed[1].metadata, way)
+      end
+      local function import(mode, name, more)
+        return function(_, ip) assert(store:import({ text = ip .. " " .. name .. more }, { mode = mode })) end
+      end
+      check("add", function(_, ip) assert(store:add { ip = ip, hostname = "new" }) end)
+      check("update of a value", function(old) assert(old:update { comment = "x" }) end)
+      check("update of an id", function(old) assert(store:update(old.id, { comment = "x" })) end)
+      check("transaction", function(old)
+        assert(store:transaction(function() return old:update { comment = "x" } end))
+      end)
+      check("skip", import("skip", "new", ""))
+      check("strict", import("strict", "new", ""))
+      check("replace", import("replace", "old", " # x"))
+      check("merge", import("merge", "old", " # x"))
+      check("sync", function(_, ip)
+        assert(store:import({ text = ip .. " new" }, { mode = "sync", origin = "import:x" }))
+      end)
+      check("plan", function(_, ip)
+        assert(assert(store:plan { mode = "merge", entries = { { ip = ip, hostname = "new" } } }):apply())
+      end)
+      check("plan of an update", function(_, ip)
+        local entry = { ip = ip, hostname = "old", comment = "x" }
+        assert(assert(store:plan { mode = "merge", entries = { entry } }):apply())
+      end)
+      check("adoption of a file that was changed by hand", function(_, ip)
+        local file = assert(io.open(path, "ab"))
+        file:write(ip, " new\n")
+        file:close()
+        local result = assert(store:publish_outputs({ { path = path } }, { adopt = true }))[1]
+        assert.equal(1, result.adopted.created)
+      end)
+      write("10-test.lua", NO_WPAD)
+      local file = assert(io.open(path, "ab"))
+      file:write("10.0.1.1 wpad\n")
+      file:close()
+      local result = assert(store:publish_outputs({ { path = path } }, { adopt = true }))[1]
+      assert.matches("nobody is called wpad", result.error.message)
     end)
 
     it("are not asked when what was is brought back", function()
@@ -351,6 +415,51 @@ for _, backend in ipairs(require "spec.support.backends") do
         refused(store:add { ip = "10.0.0.5", hostname = "wpad" })
       end)
 
+      it("fail in the middle of an import, a plan or a transaction, of which nothing is written", function()
+        local store = open(IOT .. [[validate { name = "c", check = function(host)
+          return host.hostname ~= "c" or host.x.y
+        end }]])
+        local text, entries = "", {}
+        for i, name in ipairs { "a", "b", "c", "d" } do
+          entries[i] = { ip = "10.0.3." .. i, hostname = name }
+          text = text .. entries[i].ip .. " " .. name .. "\n"
+        end
+        for _, mode in ipairs { "skip", "replace", "merge", "strict", "sync" } do
+          local err = refused(store:import({ text = text }, { mode = mode }))
+          assert.same({ 3, true }, { err.line, err.message:find("rule 'c'", 1, true) ~= nil }, mode)
+        end
+        assert.equal(3, refused(store:plan { entries = entries }).index)
+        refused(store:transaction(function()
+          for _, entry in ipairs(entries) do
+            local host, err = store:add(entry)
+            if not host then return nil, err end
+          end
+        end))
+        assert.same({ 0, 0 }, { position(store), store:count() })
+        -- Let through, it is that host alone which is as it was given.
+        store = open({}, { on_error = "allow" })
+        assert.equal(4, assert(store:import { text = text }).created)
+        local tagged = {}
+        for i, host in ipairs(store:list()) do tagged[i] = host.hostname .. #host.tags end
+        assert.same({ "a1", "b1", "c0", "d1" }, tagged)
+      end)
+
+      it("stop a script for the host it cannot bear, and start it again for the next, a few times", function()
+        local store = open [[tag { name = "slow", when = function(host)
+          while host.hostname:find "^evil" do end
+          return true
+        end, add = "seen" }]]
+        for i = 1, 8 do
+          refused(store:add { ip = "10.0.0.1", hostname = "evil" .. i })
+          assert.same({ "seen" }, assert(store:add { ip = "10.0.0.1", hostname = "good" .. i }).tags)
+        end
+        refused(store:add { ip = "10.0.0.1", hostname = "evil" })
+        assert.matches("instructions", refused(store:add { ip = "10.0.0.1", hostname = "good" }).message)
+        assert.equal(8, position(store))
+        write("10-test.lua", IOT)
+        assert(store:add { ip = "10.0.0.1", hostname = "good" })
+      end)
+
       it("are read by no reader", function()
         write("10-test.lua", "= nonsense")
         local url = backend.make()
@@ -455,6 +564,21 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({}, store:lookup("b.lan")[1].tags)
     end)
 
+    it("tag the hosts that are there, as the plan has said, with what is done on the events of it", function()
+      local store = open({})
+      local host = assert(store:add { ip = "10.0.3.1", hostname = "a" })
+      write("10-test.lua", DOMAIN .. IOT .. [[
+        on("HostnameChanged", function() return { add = "renamed" } end)
+        on("TagsModified", function() return { add = "tagged" } end)]])
+      local plan = assert(store:plan_policies())
+      assert.same({ "iot", "renamed", "tagged" }, plan.update[1].changes.tags)
+      assert(plan:apply())
+      assert.same({ "a.lan", { "iot", "renamed", "tagged" } }, { store:get(host.id).hostname, store:get(host.id).tags })
+      assert.same({ "domain", "iot", "HostnameChanged", "TagsModified" },
+        expect.pluck(metadata(store)[2].policy, "rule"))
+      assert.equal(1, assert(store:plan_policies()).unchanged)
+    end)
+
     describe("retention", function()
       local DAY, now = 86400, nil
       local function at(time) now = time end
@@ -483,6 +607,29 @@ for _, backend in ipairs(require "spec.support.backends") do
         -- Tuesday; the Sundays before; the ends of February and January.
         assert.equal("1 2 3 10 32 60", names(store))
         assert.same({ snapshots = 0, hosts = 0 }, assert(store:apply_policy_retention()))
+      end)
+
+      it("keeps the newest of hours and years", function()
+        at(0)
+        local store = open([[retention { name = "gfs", gfs = { hourly = 2, yearly = 3 } }]], { clock = clock })
+        -- 2024-01-01, 2024-12-31, 2025-06-01, 2026-01-01 09:10, 09:50, 10:10, 10:50.
+        for _, time in ipairs { 1704067200, 1735603200, 1748736000, 1767258600, 1767261000, 1767262200, 1767264600 } do
+          at(time)
+          assert(store:snapshot { name = tostring(time) })
+        end
+        assert.equal(3, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1767264600 1767261000 1748736000 1735603200", names(store))
+      end)
+
+      it("deletes what is too old, and what is too much", function()
+        at(0)
+        local store = open([[retention { name = "few", count = 5, age = "3d" }]], { clock = clock })
+        daily(store, 10)
+        assert.equal(6, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1 2 3 4", names(store))
+        write("10-test.lua", [[retention { name = "few", count = 2, age = "3d" }]])
+        assert.equal(2, assert(store:apply_policy_retention()).snapshots)
+        assert.equal("1 2", names(store))
       end)
 
       it("counts and ages by trigger, and never deletes what a keep function keeps", function()
@@ -562,13 +709,16 @@ for _, backend in ipairs(require "spec.support.backends") do
           expect = { tags = { "iot" }, comment = null } }
         test { name = "wrong", host = { ip = "10.0.4.1", hostname = "c" }, expect = { tags = { "iot" } } }
         test { name = "let through", host = { ip = "10.0.4.1", hostname = "c" }, refused = "anything" }
-        test { name = "nonsense", host = { ip = "10.0.4.1", hostname = "c", colour = "red" } }]])
+        test { name = "nonsense", host = { ip = "10.0.4.1", hostname = "c", colour = "red" } }
+        test { name = "misspelt", host = { ip = "10.0.4.1", hostname = "c" }, expect = { tag = null } }]])
       local results = assert(policy.test(directory()))
-      assert.same({ "named", "refused", "moved", "wrong", "let through", "nonsense" }, expect.pluck(results, "name"))
+      assert.same({ "named", "refused", "moved", "wrong", "let through", "nonsense", "misspelt" },
+        expect.pluck(results, "name"))
       assert.is_nil(results[1].problem or results[2].problem or results[3].problem)
       assert.equal("tags is {}, not {iot}", results[4].problem)
       assert.equal("it was not refused", results[5].problem)
       assert.matches("colour", results[6].problem)
+      assert.equal("a host has no field 'tag'", results[7].problem)
     end)
   end)
 end

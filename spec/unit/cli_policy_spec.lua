@@ -47,21 +47,76 @@ describe("hoststore policy", function()
   it("check says how many rules there are, or the line that is wrong, and needs no database", function()
     write("10-iot.lua", SCRIPT)
     write("20-none.lua", "-- nothing yet\n")
-    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" }, { run("policy", "check") })
-    assert.same({ 0, "10-iot.lua: rules: 4\n20-none.lua: rules: 0\nok: files: 2\n", "" },
+    local answer = "10-iot.lua: rules: 3, tests: 1\n20-none.lua: rules: 0, tests: 0\nok: files: 2\n"
+    assert.same({ 0, answer, "" }, { run("policy", "check") })
+    assert.same({ 0, answer, "" },
       { run_on("/nowhere", "policy", "check", directory .. "/policies") })
     assert.is_nil(core.sys.stat(directory .. "/x.db"))
-    write("20-none.lua", "\nlocal x = = 1\n")
-    local code, stdout, stderr = run("policy", "check")
-    assert.same({ 1, "" }, { code, stdout })
-    assert.matches("^hoststore: 20%-none%.lua:2: ", stderr)
-    code, stdout, stderr = run("policy", "check", "--json")
-    assert.equal("", stdout)
-    local err = assert(json.decode(stderr)).error
-    assert.same({ 1, "policy", 2 }, { code, err.code, err.line })
-    code, stdout, stderr = run("policy", "check", directory .. "/none")
+    local code, stdout, stderr = run("policy", "check", directory .. "/none")
     assert.same({ 1, "" }, { code, stdout })
     assert.matches("none", stderr)
+  end)
+
+  it("check says of every file what is wrong with it, also behind one that is broken", function()
+    write("10-iot.lua", SCRIPT)
+    write("20-syntax.lua", "\nlocal x = = 1\n")
+    write("30-loop.lua", "\n\nwhile true do end")
+    write("40-bytes.lua", "\27Lua")
+    write("50-outputs.lua", 'output { name = "a" }\noutput { name = "b", path = "/b", mode = "x" }')
+    write("60-key.lua", "tag { name = 'x', ad = 'y' }")
+    local code, stdout, stderr = run("policy", "check")
+    assert.same({ 1, "" }, { code, stderr })
+    local lines = {}
+    for line in stdout:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    for i, expected in ipairs { "^10%-iot%.lua: rules: 3, tests: 1$", "^20%-syntax%.lua:2: ",
+      "^30%-loop%.lua:3: .*instructions",
+      "^40%-bytes%.lua:1: .*compiled", "^50%-outputs%.lua:1: output 'a': path",
+      "^50%-outputs%.lua:2: output 'b': .*'x'",
+      "^60%-key%.lua:1: tag has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
+      assert.matches(expected, lines[i])
+    end
+    assert.equal(8, #lines)
+    code, stdout, stderr = run("policy", "check", "--json")
+    local answer = assert(json.decode(stdout))
+    assert.same({ 1, "", false, 6 }, { code, stderr, answer.ok, #answer.files })
+    assert.same({ file = "10-iot.lua", rules = 3, tests = 1 }, answer.files[1])
+    assert.same({ 2, 2 }, { answer.files[2].errors[1].line, answer.files[5].errors[2].line })
+    -- An output that is wrong breaks no write.
+    for _, name in ipairs { "20-syntax", "30-loop", "40-bytes", "60-key" } do
+      assert(os.remove(directory .. "/policies/" .. name .. ".lua"))
+    end
+    assert.equal(0, (run("add", "10.0.0.1", "a")))
+  end)
+
+  it("check tries every output, as publishing would", function()
+    for i, output in ipairs { 'format = "yaml"', 'filter = { colour = "red" }', 'template = "<% for"',
+      'template = "<%= missing %>"', 'template = { path = "/nowhere/x.tmpl" }', 'colour = "red"', 'reload = "dnsmasq"',
+      'mode = "shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
+      write("10-outputs.lua", ("\noutput { name = 'x', path = '/x', %s }"):format(output))
+      local code, stdout = run("policy", "check")
+      assert.equal(1, code, output)
+      assert.matches("^10%-outputs%.lua:2: output 'x': .*\nbroken: 1 of 1 files\n$", stdout, nil, i .. output)
+    end
+    write("10-outputs.lua", 'output { name = "x", path = "/x", filter = { colour = "red" } }')
+    assert.equal("10-outputs.lua:1: output 'x': the filter has an unknown key 'colour'\nbroken: 1 of 1 files\n",
+      (select(2, run("policy", "check"))))
+    write("10-outputs.lua", [[
+      output { name = "a", path = "/a", format = "unbound", filter = { tags = "x", order = "hostname" } }
+      output { name = "b", path = "/b", mode = "shards" }
+      output { name = "c", path = "/c", template = "<% for h in hosts() do %><%= h.ip %><% end %>" }]])
+    assert.same({ 0, "10-outputs.lua: rules: 3, tests: 0\nok: files: 1\n", "" }, { run("policy", "check") })
+  end)
+
+  it("check says so when files are too much together though each is good", function()
+    local big = "local kept = {} for i = 1, 100000 do kept[i] = { i } end " ..
+      "tag { name = 'big', when = function() return #kept > 0 end, add = 'big' }"
+    for i = 1, 3 do write(i .. ".lua", big) end
+    local code, stdout, stderr = run("policy", "check")
+    assert.same({ 1, "" }, { code, stdout })
+    assert.matches("memory", stderr)
+    assert(os.remove(directory .. "/policies/2.lua"))
+    assert(os.remove(directory .. "/policies/3.lua"))
+    assert.equal(0, (run("policy", "check")))
   end)
 
   it("test runs the cases of the scripts and fails when one does", function()
@@ -108,6 +163,23 @@ describe("hoststore policy", function()
     code, _, stderr = run("add", "10.0.3.2", "wpad", "--json")
     assert.same({ 1, "policy", "hostname" }, { code, json.decode(stderr).error.code, json.decode(stderr).error.field })
   end)
+
+  local unshare = system.namespace()
+  if unshare then
+    it("is about /etc/hoststore/policies when no other directory is named, as are all writes then", function()
+      local hoststore = system.lua(system.run("pwd"):gsub("\n$", "") .. "/lua/hoststore.command")
+      local db = directory .. "/hosts.db"
+      write("10-iot.lua", SCRIPT)
+      -- An /etc of its own.
+      local script = ("mount -t tmpfs none /etc; mkdir -p /etc/hoststore; cp -r %s/policies /etc/hoststore/; " ..
+        "for words in 'policy check' 'policy test' 'add 10.0.3.1 a' 'add 10.0.3.2 wpad' 'list --json'; do " ..
+        "%s --actor alice --db %s $words; done"):format(directory, hoststore, db)
+      local output = system.run(unshare .. "sh -c " .. system.quote(script))
+      assert.matches("^10%-iot%.lua: rules: 3, tests: 1\nok: files: 1\n1 passed, 0 failed\nadded 10%.0%.3%.1 a", output)
+      assert.matches("hoststore: nobody is called wpad\n", output, 1, true)
+      assert.same({ "iot" }, json.decode(output:match "(%[{.*)$")[1].tags)
+    end)
+  end
 
   it("retention --policy does what the rules say", function()
     write("10-iot.lua", SCRIPT)

@@ -409,6 +409,20 @@ describe("the sandbox", function()
       for _ = 1, 5 do assert.equal(first, run(body)) end
       assert.is_nil(first:find "0x")
       assert.matches("invalid conversion", select(2, run("return ('%p'):format({})")).message)
+      -- Keys that nothing but their address could put in order.
+      assert.equal("1 a false true table ", run [[
+        local out = ""
+        for k in pairs { [{}] = 0, [true] = 0, a = 0, [1] = 0, [false] = 0 } do out = out .. tostring(k) .. " " end
+        return out]])
+      for _, keys in ipairs { "[{}] = 1, [{}] = 2", "[error] = 1, [type] = 2, [ipairs] = 3", "[{}] = 1, [type] = 2" } do
+        assert.matches("no order", select(2, run("for _ in pairs { 1, 2, a = 1, " .. keys .. " } do end")).message)
+      end
+    end)
+
+    it("there is no clock, and nothing random", function()
+      for _, name in ipairs { "time", "clock", "date", "random", "randomseed", "now", "getenv", "tmpname" } do
+        assert.equal("nil nil nil", run("return ('%s %s %s'):format(_G[...], math[...], string[...])", name))
+      end
     end)
 
     it("64-bit literals of LuaJIT open no door", function()

@@ -337,7 +337,7 @@ local function policy_commands(parser)
     "Scripts are all *.lua of /etc/hoststore/policies, or of ?policies=DIR in --db.")
   policy:command_target "subcommand"
 
-  local command = add(policy, "check", "Compile the scripts, and say what is wrong in which line.")
+  local command = add(policy, "check", "Compile the scripts, try their outputs, and say what is wrong in which line.")
   command:argument("directory", "Where the scripts are."):args "?"
 
   command = add(policy, "test", "Run the test cases that the scripts bring along.",

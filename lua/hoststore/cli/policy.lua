@@ -8,36 +8,62 @@ local policy = {}
 local DEFAULT_DIRECTORY = "/etc/hoststore/policies"
 
 -- The directory that is named, or else that of the database.
-local function directory_of(options)
+local function directory_of(database, options)
   if options.directory then
     return options.directory
   end
-  local target = options.db and require("hoststore.url").parse(options.db)
-  return target and target.options.policies or DEFAULT_DIRECTORY
+  local target, err = require("hoststore.url").parse(database)
+  if not target then
+    return nil, err
+  end
+  return target.options.policies or DEFAULT_DIRECTORY
+end
+
+-- What `fn` of the policies says of their directory.
+local function ask(fn, database, options)
+  local directory, err = directory_of(database, options)
+  if not directory then
+    return nil, err
+  end
+  return require("hoststore.policy")[fn](directory)
+end
+
+local function error_json(err)
+  return present.object("line", err.line and present.json(err.line), "message", present.json(err.message))
 end
 
 local function file_json(file)
-  return present.object("file", present.json(file.name), "rules", present.json(file.rules))
+  return present.object("file", present.json(file.name), "rules", present.json(file.rules),
+    "tests", present.json(file.tests), "errors", file.errors[1] and present.array(file.errors, error_json))
 end
 
-function policy.policy_check(_, options, out)
-  local set = require("hoststore.policy").get(directory_of(options), true)
-  if set.err then
-    return nil, set.err
+local function print_file(file, out)
+  if not file.errors[1] then
+    out:line(("%s: rules: %d, tests: %d"):format(file.name, file.rules, file.tests))
   end
-  local files = {}
-  for i, name in ipairs(set.names) do
-    files[i] = { name = name, rules = set.about.files[name] or 0 }
+  for _, err in ipairs(file.errors) do
+    out:line(err.message, "red")
+  end
+end
+
+function policy.policy_check(database, options, out)
+  local files, err = ask("check", database, options)
+  if not files then
+    return nil, err
+  end
+  local broken = 0
+  for _, file in ipairs(files) do
+    broken = broken + (file.errors[1] and 1 or 0)
   end
   if out.json then
-    out:value(present.object("ok", "true", "files", present.array(files, file_json)))
-    return 0
+    out:value(present.object("ok", tostring(broken == 0), "files", present.array(files, file_json)))
+    return broken > 0 and 1 or 0
   end
   for _, file in ipairs(files) do
-    out:line(("%s: rules: %d"):format(file.name, file.rules))
+    print_file(file, out)
   end
-  out:line(("ok: files: %d"):format(#files))
-  return 0
+  out:line(broken > 0 and ("broken: %d of %d files"):format(broken, #files) or ("ok: files: %d"):format(#files))
+  return broken > 0 and 1 or 0
 end
 
 local function result_json(result)
@@ -46,8 +72,8 @@ local function result_json(result)
     "problem", result.problem and present.json(result.problem))
 end
 
-function policy.policy_test(_, options, out)
-  local results, err = require("hoststore.policy").test(directory_of(options))
+function policy.policy_test(database, options, out)
+  local results, err = ask("test", database, options)
   if not results then
     return nil, err
   end

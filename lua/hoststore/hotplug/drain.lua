@@ -16,7 +16,7 @@ local BATCH = 1000
 local PAUSE, PATIENCE = 0.1, 2
 
 -- About one event, not about the store: the others can go on.
-local REFUSALS = { invalid = true, duplicate = true, conflict = true, not_found = true, policy = true }
+local REFUSALS = { invalid = true, duplicate = true, conflict = true, not_found = true }
 
 -- When the lease ends: a time, null for never, nil when nobody knows or the clock is not credible.
 -- `about`: reckoned, so a little different each time.
@@ -82,13 +82,19 @@ local function apply_one(store, event, by)
   return nil, core.is_error(done) and done or core.error { code = "policy", message = tostring(done) }
 end
 
+-- A rule that refuses or fails does so for one host. When the rules cannot be used at all, the leases wait.
+local function is_refusal(store, err)
+  if err.code ~= "policy" then return REFUSALS[err.code] end
+  return not require("hoststore.policy").fault(store)
+end
+
 --- Applies leases in the transaction of the caller. Refused ones are added to `bad`.
 ---@return true?, hoststore.Error?
 function drain.apply(store, leases, by, bad)
   for _, event in ipairs(leases) do
     local done, err = apply_one(store, event, by)
     if not done then
-      if not REFUSALS[err.code] then return nil, err end
+      if not is_refusal(store, err) then return nil, err end
       bad[#bad + 1] = { file = event.file, reason = err.message }
     end
   end

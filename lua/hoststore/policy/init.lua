@@ -67,6 +67,7 @@ end
 ---@field names string[]
 ---@field about table?  counts of rules, outputs and tests; nil when a file is broken
 ---@field err hoststore.Error?  why it is
+---@field was_stopped boolean?  a rule of it hit a limit
 
 local function compile(directory, names, scale)
   local box = require("hoststore.policy.sandbox").new { memory = MEMORY * scale, instructions = INSTRUCTIONS * scale,
@@ -79,6 +80,17 @@ end
 
 -- What this process has compiled, by directory.
 local compiled = {}
+
+-- A script that had to be stopped may have met a host like no other. So often it is started again; then it
+-- stays stopped until a file changes.
+local RESTARTS = 8
+
+local function restart(directory, known)
+  if known.set.was_stopped and known.restarts < RESTARTS then
+    known.restarts = known.restarts + 1
+    known.set = compile(directory, known.set.names, 1)
+  end
+end
 
 --- The rules of a directory. `fresh` looks whether a file has changed.
 ---@param directory string
@@ -94,19 +106,75 @@ function policy.get(directory, fresh)
   end
   if not known or known.signature ~= signature then
     if known and known.set.box then known.set.box:close() end
-    known = { signature = signature, set = compile(directory, names, 1) }
+    known = { signature = signature, set = compile(directory, names, 1), restarts = 0 }
     compiled[directory] = known
   end
+  restart(directory, known)
   return known.set
 end
 
--- Calls a function of the rules. A script that had to be stopped stays stopped until a file changes.
+local function render_nothing(store, given)
+  local output, generate, err
+  output, err = require("hoststore.publish.output").new(given)
+  if not output then error(err, 0) end
+  generate, err = require("hoststore.publish.rendering").generator(store, output)
+  if not generate then error(err, 0) end
+  generate(function() end)
+end
+
+-- What publishing would say of the output: it is tried on a store without hosts.
+local function judge_output(given)
+  local store, err = require("hoststore").open("memory:", { policies = false })
+  if not store then return err end
+  local ok, raised = pcall(render_nothing, store, given)
+  store:close()
+  if ok then return nil end
+  -- What is raised as a text begins with the place in our code that did.
+  local message = tostring(raised):gsub("^[^\n]-hoststore/[%w_/]+%.lua:%d+: ", "")
+  err = failure("%s:%d: output '%s': %s", given.file, given.line or 0, given.name, message)
+  err.line = given.line
+  return err
+end
+
+-- What one file holds, or what is wrong with it. Files share nothing, so it can be looked at alone.
+local function check_file(directory, name)
+  local set = compile(directory, { name }, 1)
+  local about = set.about or { counts = {}, outputs = {}, tests = {} }
+  local found = { name = name, rules = 0, tests = #about.tests, errors = { set.err } }
+  for kind, count in pairs(about.counts) do
+    if kind ~= "test" then found.rules = found.rules + count end
+  end
+  for _, output in ipairs(about.outputs) do
+    found.errors[#found.errors + 1] = judge_output(output)
+  end
+  set.box:close()
+  return found
+end
+
+--- Looks at each file of a directory: also behind one that is broken, and at outputs, which break no write.
+---@param directory string
+---@return { name: string, rules: integer, tests: integer, errors: hoststore.Error[] }[]?, hoststore.Error?
+function policy.check(directory)
+  local names, err = look(directory)
+  if not names then return nil, err end
+  local files, good = {}, true
+  for i, name in ipairs(names) do
+    files[i] = check_file(directory, name)
+    good = good and not files[i].errors[1]
+  end
+  -- Together they may need more than there is.
+  local set = policy.get(directory, true)
+  if good and set.err then return nil, set.err end
+  return files
+end
+
+-- Calls a function of the rules.
 local function ask(set, name, ...)
   if set.err then return nil, set.err end
   local result, err = set.box:call(name, ...)
   if result == nil and err then
     local _, closed = set.box:load("check", "")
-    if closed then set.err = err end
+    if closed then set.err, set.was_stopped = err, true end
     return nil, err
   end
   return result
@@ -129,6 +197,28 @@ local function concerns(set, stage)
   return false
 end
 
+-- The answer when it is the rules that are wrong.
+local function answer_fault(on_error, message, field)
+  if on_error == "allow" then return nil, nil, encode_all { { error = message } } end
+  return false, { message = message, field = field }
+end
+
+local function has_touched(effect, field)
+  for _, changed in ipairs(effect.changed or {}) do
+    if changed == field then return true end
+  end
+  return field == "tags" and effect.added ~= nil
+end
+
+-- A message about a value that rules gave, with the rule that gave it last.
+local function blame(effects, message, field)
+  for i = #effects, 1, -1 do
+    local effect = effects[i]
+    if has_touched(effect, field) then return ("%s: rule '%s': %s"):format(effect.file, effect.rule, message) end
+  end
+  return message
+end
+
 --- The function that the core asks before it writes a host.
 ---@param directory string
 ---@param on_error "refuse"|"allow"
@@ -138,12 +228,13 @@ function policy.asker(directory, on_error)
     if not set.err and not concerns(set, stage) then return true end
     local result, err = ask(set, "apply", stage, before, host)
     if not result then
-      if on_error == "allow" then return nil, nil, encode_all { { error = err.message } } end
-      return false, { message = err.message }
+      return answer_fault(on_error, err.message)
     elseif result.refusal then
       return false, { message = result.refusal.message, field = result.refusal.field }
     end
-    return true, result.changes, encode_all(result.effects)
+    return true, result.changes, encode_all(result.effects), result.changes and function(message, field)
+      return answer_fault(on_error, blame(result.effects, message, field), field)
+    end
   end
 end
 
@@ -161,6 +252,13 @@ local function set_of(store)
   if not directory then return { names = {}, about = { counts = {}, outputs = {}, tests = {} } }, nil end
   local set = policy.get(directory, true)
   return not set.err and set or nil, set.err
+end
+
+--- Why every write is refused now: the rules of the store cannot be used. Nil when they can.
+---@return hoststore.Error?
+function policy.fault(store)
+  local set, err = set_of(store)
+  return not set and err or nil
 end
 
 --- The `output` rules of the policies: what is to be published, as tables. Each has name and file.
@@ -342,21 +440,8 @@ end
 
 -- Tests of the scripts themselves ---------------------------------------------------------------------------
 
-local function same(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  if #a ~= #b then return false end
-  for i, item in ipairs(a) do
-    if item ~= b[i] then return false end
-  end
-  return true
-end
-
-local function show(value)
-  return type(value) == "table" and "{" .. table.concat(value, ", ") .. "}" or tostring(value)
-end
-
 -- What is wrong, or nil.
-local function judge(case, host, err)
+local function judge(set, case, host, err)
   if case.refused then
     local wanted = type(case.refused) == "string" and case.refused or case.refused[1] or ""
     if host then return "it was not refused" end
@@ -364,21 +449,18 @@ local function judge(case, host, err)
     return nil
   end
   if not host then return err.message end
-  for field, value in pairs(case.expect or {}) do
-    if value == core.null then value = nil end
-    if not same(host[field], value) then
-      return ("%s is %s, not %s"):format(field, show(host[field]), show(value))
-    end
-  end
+  local problem
+  problem, err = ask(set, "compare", plain(host), case.expect or {})
+  return problem or err and err.message
 end
 
-local function run_case(store, case)
+local function run_case(set, store, case)
   local host, err
-  if not case.before then return judge(case, store:add(case.host)) end
+  if not case.before then return judge(set, case, store:add(case.host)) end
   host, err = store:add(case.before)
   if not host then return "its host before: " .. err.message end
   host, err = store:update(host, case.host)
-  return judge(case, host, err)
+  return judge(set, case, host, err)
 end
 
 --- Runs the `test` cases of the files in a directory, each on an empty store.
@@ -391,7 +473,7 @@ function policy.test(directory)
   for i, case in ipairs(set.about.tests) do
     local store, err = require("hoststore").open("memory:", { policies = directory, actor = "policy test" })
     if not store then return nil, err end
-    local ok, problem = pcall(run_case, store, case)
+    local ok, problem = pcall(run_case, set, store, case)
     store:close()
     results[i] = { name = case.name or ("test %d"):format(i), file = case.file, line = case.line,
       problem = problem and (ok and problem or tostring(problem)) or nil }

@@ -104,12 +104,13 @@ function table.sort(list, before)
   end
 end
 
--- Numbers, then texts, each in order; then what cannot be put in order.
-local RANKS = { number = 1, string = 2 }
+-- Numbers, then texts, each in order; then false and true. Between others only their addresses could decide.
+local RANKS = { number = 1, string = 2, boolean = 3 }
 
 local function key_before(a, b)
-  local rank_a, rank_b = RANKS[type(a)] or 3, RANKS[type(b)] or 3
+  local rank_a, rank_b = RANKS[type(a)] or 4, RANKS[type(b)] or 4
   if rank_a ~= rank_b then return rank_a < rank_b end
+  if rank_a == 4 then error("pairs: keys that are tables or functions have no order") end
   if rank_a == 3 then return a == false and b == true end
   return a < b
 end

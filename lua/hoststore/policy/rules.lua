@@ -27,10 +27,6 @@ function begin_file(name)
   environment._G = environment
 end
 
-function end_files()
-  file = nil
-end
-
 -- Declaring -----------------------------------------------------------------------------------------
 
 local function is_list_of_texts(value)
@@ -229,19 +225,49 @@ local MATCHES = {
   origin = function(host, wanted) return host.origin == wanted end,
 }
 
-local function passes(filter, host)
+local function conditions_of(filter)
+  local conditions = {}
   for key, wanted in pairs(filter or {}) do
-    if not MATCHES[key](host, wanted) then return false end
+    conditions[#conditions + 1] = { matches = MATCHES[key], wanted = wanted }
+  end
+  return conditions
+end
+
+--- No rule is declared any more: their filters are made ready.
+function end_files()
+  file = nil
+  for _, kind in ipairs { "normalise", "tag", "validate", "retention" } do
+    for _, rule in ipairs(rules[kind]) do rule.conditions = conditions_of(rule.filter) end
+  end
+end
+
+local function passes(rule, host)
+  for _, condition in ipairs(rule.conditions) do
+    if not condition.matches(host, condition.wanted) then return false end
   end
   return true
 end
 
 -- Applying --------------------------------------------------------------------------------------------
 
+local ALL_FIELDS = { "id", "version", "position", "created_at", "updated_at" }
+for _, field in ipairs(FIELDS) do ALL_FIELDS[#ALL_FIELDS + 1] = field end
+
 local function copy(value)
   if type(value) ~= "table" then return value end
   local twin = {}
   for key, item in pairs(value) do twin[key] = copy(item) end
+  return twin
+end
+
+-- The same for a host, without pairs: it sorts, and this is done for every rule that is a function.
+local function copy_host(host)
+  if host == nil then return nil end
+  local twin, aliases, tags = {}, {}, {}
+  for _, field in ipairs(ALL_FIELDS) do twin[field] = host[field] end
+  for i, alias in ipairs(host.aliases) do aliases[i] = alias end
+  for i, tag_ in ipairs(host.tags) do tags[i] = tag_ end
+  twin.aliases, twin.tags = aliases, tags
   return twin
 end
 
@@ -269,8 +295,8 @@ local IS_FIELD = {}
 for _, field in ipairs(FIELDS) do IS_FIELD[field] = true end
 
 local function normalise_with(rule, host, all)
-  if not passes(rule.filter, host) then return nil end
-  local changes, changed = call(rule, rule.apply, copy(host)), {}
+  if not passes(rule, host) then return nil end
+  local changes, changed = call(rule, rule.apply, copy_host(host)), {}
   if changes == nil then return nil end
   if type(changes) ~= "table" then fault(rule, "must return changes or nothing, not a " .. type(changes)) end
   for field, value in pairs(changes) do
@@ -316,7 +342,7 @@ local function tag_effect(rule, host, add, remove)
 end
 
 local function is_matched(rule, host, before)
-  return passes(rule.filter, host) and (not rule.when or call(rule, rule.when, copy(host), copy(before)) and true)
+  return passes(rule, host) and (not rule.when or call(rule, rule.when, copy_host(host), copy_host(before)) and true)
 end
 
 -- The events that the change will be.
@@ -330,7 +356,7 @@ local function events_of(before, host)
 end
 
 local function handle(rule, host, before)
-  local wanted = call(rule, rule.handler, { type = rule.event, host = copy(host), before = copy(before) })
+  local wanted = call(rule, rule.handler, { type = rule.event, host = copy_host(host), before = copy_host(before) })
   if wanted == nil then return nil end
   if type(wanted) ~= "table" then fault(rule, "must return { add = tags, remove = tags } or nothing") end
   for key, tags in pairs(wanted) do
@@ -342,8 +368,8 @@ local function handle(rule, host, before)
 end
 
 local function validate_with(rule, host, before)
-  if not passes(rule.filter, host) then return nil end
-  local good, message, field = call(rule, rule.check, copy(host), copy(before))
+  if not passes(rule, host) then return nil end
+  local good, message, field = call(rule, rule.check, copy_host(host), copy_host(before))
   if good == true then return nil end
   if good ~= false then fault(rule, "must return true, or false and a message") end
   if type(message) ~= "string" then message = "refused by rule '" .. rule.name .. "'" end
@@ -387,15 +413,18 @@ end
 
 --- What the rules make of a host that is there.
 function reapply(host)
-  local before, changes, effects = copy(host), {}, {}
-  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
-  local result = retag(before, host, {})
-  for _, effect in ipairs(result.effects) do effects[#effects + 1] = effect end
-  if not equal(before.tags, host.tags) then changes.tags = host.tags end
-  for _, rule in ipairs(rules.validate) do
-    result.refusal = result.refusal or validate_with(rule, host, before)
+  local before, changes, effects = copy_host(host), {}, {}
+  local function note(more)
+    for _, effect in ipairs(more) do effects[#effects + 1] = effect end
   end
-  return { refusal = result.refusal, changes = effects[1] and changes, effects = effects }
+  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
+  note(retag(before, host, {}).effects)
+  -- Writing this will be events, which rules may act on.
+  if effects[1] then note(retag(before, host, events_of(before, host)).effects) end
+  if not equal(before.tags, host.tags) then changes.tags = host.tags end
+  local refusal
+  for _, rule in ipairs(rules.validate) do refusal = refusal or validate_with(rule, host, before) end
+  return { refusal = refusal, changes = effects[1] and changes, effects = effects }
 end
 
 --- What every rule says of a change, in the order they are asked.
@@ -422,12 +451,26 @@ end
 
 --- How many rules there are of each kind, and what is only handed out.
 function describe()
-  local counts, files = {}, {}
-  for kind, list in pairs(rules) do
-    counts[kind] = #list
-    for _, rule in ipairs(list) do files[rule.file] = (files[rule.file] or 0) + 1 end
+  local counts = {}
+  for kind, list in pairs(rules) do counts[kind] = #list end
+  return { counts = counts, outputs = rules.output, tests = rules.test }
+end
+
+-- Tests -------------------------------------------------------------------------------------------------
+
+local function show(value)
+  return type(value) == "table" and "{" .. table.concat(value, ", ") .. "}" or tostring(value)
+end
+
+--- What of a host is not as a test expects it, or nil.
+function compare(host, expected)
+  for field, wanted in pairs(expected) do
+    if not IS_FIELD[field] then return ("a host has no field '%s'"):format(tostring(field)) end
+    if wanted == null then wanted = nil end
+    if not equal(host[field], wanted) then
+      return ("%s is %s, not %s"):format(field, show(host[field]), show(wanted))
+    end
   end
-  return { counts = counts, files = files, outputs = rules.output, tests = rules.test }
 end
 
 -- Retention ---------------------------------------------------------------------------------------------
@@ -469,8 +512,7 @@ local function pick(snapshots, gfs)
   return picked
 end
 
-local function is_expired(rule, snapshot, rank, picked, now)
-  if picked[snapshot.id] then return false end
+local function is_expired(rule, snapshot, rank, now)
   if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
   if rule.count then return rank > rule.count end
   return rule.gfs ~= nil or not rule.age
@@ -480,7 +522,8 @@ local function covers_snapshots(rule)
   return rule.count or rule.age or rule.gfs or rule.keep
 end
 
---- The snapshots (newest first) that a rule expires and none keeps: { id, file, rule }.
+--- The snapshots (newest first) that a rule expires, and that no rule keeps by its gfs or its function:
+-- { id, file, rule }.
 function expire_snapshots(snapshots, now)
   local kept, expired = {}, {}
   for _, rule in ipairs(rules.retention) do
@@ -490,9 +533,9 @@ function expire_snapshots(snapshots, now)
     end
     local picked = pick(covered, rule.gfs)
     for rank, snapshot in ipairs(covered) do
-      if rule.keep and call(rule, rule.keep, copy(snapshot)) then
+      if picked[snapshot.id] or rule.keep and call(rule, rule.keep, copy(snapshot)) then
         kept[snapshot.id] = true
-      elseif is_expired(rule, snapshot, rank, picked, now) then
+      elseif is_expired(rule, snapshot, rank, now) then
         expired[snapshot.id] = expired[snapshot.id] or rule
       end
     end
@@ -512,7 +555,7 @@ function expire_hosts(hosts, now)
     for _, rule in ipairs(rules.retention) do
       local wanted = rule.expired_hosts
       local after = wanted and (wanted == "remove" and 0 or seconds(wanted.after))
-      if after and host.expires_at and now - host.expires_at > after and passes(rule.filter, host) then
+      if after and host.expires_at and now - host.expires_at > after and passes(rule, host) then
         list[#list + 1] = { id = host.id, file = rule.file, rule = rule.name }
         break
       end
