@@ -444,22 +444,6 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ "a1", "b1", "c0", "d1" }, tagged)
       end)
 
-      it("stop a script for the host it cannot bear, and start it again for the next, a few times", function()
-        local store = open [[tag { name = "slow", when = function(host)
-          while host.hostname:find "^evil" do end
-          return true
-        end, add = "seen" }]]
-        for i = 1, 8 do
-          refused(store:add { ip = "10.0.0.1", hostname = "evil" .. i })
-          assert.same({ "seen" }, assert(store:add { ip = "10.0.0.1", hostname = "good" .. i }).tags)
-        end
-        refused(store:add { ip = "10.0.0.1", hostname = "evil" })
-        assert.matches("instructions", refused(store:add { ip = "10.0.0.1", hostname = "good" }).message)
-        assert.equal(8, position(store))
-        write("10-test.lua", IOT)
-        assert(store:add { ip = "10.0.0.1", hostname = "good" })
-      end)
-
       it("are read by no reader", function()
         write("10-test.lua", "= nonsense")
         local url = backend.make()

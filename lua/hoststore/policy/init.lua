@@ -67,30 +67,23 @@ end
 ---@field names string[]
 ---@field about table?  counts of rules, outputs and tests; nil when a file is broken
 ---@field err hoststore.Error?  why it is
----@field was_stopped boolean?  a rule of it hit a limit
+---@field stopped boolean  a rule has hit a limit, and the box was closed
+
+local function open_box(set)
+  set.box = require("hoststore.policy.sandbox").new { memory = MEMORY * set.scale,
+    instructions = INSTRUCTIONS * set.scale, seconds = SECONDS * set.scale }
+  set.about, set.err = fill(set.box, set.directory, set.names)
+  if not set.about then set.box:close() end
+  set.stopped = false
+  return set
+end
 
 local function compile(directory, names, scale)
-  local box = require("hoststore.policy.sandbox").new { memory = MEMORY * scale, instructions = INSTRUCTIONS * scale,
-    seconds = SECONDS * scale }
-  local set = { box = box, names = names }
-  set.about, set.err = fill(box, directory, names)
-  if not set.about then box:close() end
-  return set
+  return open_box { directory = directory, names = names, scale = scale }
 end
 
 -- What this process has compiled, by directory.
 local compiled = {}
-
--- A script that had to be stopped may have met a host like no other. So often it is started again; then it
--- stays stopped until a file changes.
-local RESTARTS = 8
-
-local function restart(directory, known)
-  if known.set.was_stopped and known.restarts < RESTARTS then
-    known.restarts = known.restarts + 1
-    known.set = compile(directory, known.set.names, 1)
-  end
-end
 
 --- The rules of a directory. `fresh` looks whether a file has changed.
 ---@param directory string
@@ -106,10 +99,9 @@ function policy.get(directory, fresh)
   end
   if not known or known.signature ~= signature then
     if known and known.set.box then known.set.box:close() end
-    known = { signature = signature, set = compile(directory, names, 1), restarts = 0 }
+    known = { signature = signature, set = compile(directory, names, 1) }
     compiled[directory] = known
   end
-  restart(directory, known)
   return known.set
 end
 
@@ -168,13 +160,14 @@ function policy.check(directory)
   return files
 end
 
--- Calls a function of the rules.
+-- Calls a function of the rules. Where one has to be stopped, it has met a host like no other, which stays
+-- without an answer; the next question is put to scripts started afresh.
 local function ask(set, name, ...)
+  if set.stopped then open_box(set) end
   if set.err then return nil, set.err end
   local result, err = set.box:call(name, ...)
   if result == nil and err then
-    local _, closed = set.box:load("check", "")
-    if closed then set.err, set.was_stopped = err, true end
+    set.stopped = not set.box:load("check", "")
     return nil, err
   end
   return result
