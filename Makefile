@@ -8,7 +8,7 @@
 #   make test-postgres-new  what concerns PostgreSQL, on the newest one that an npm package carries
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
-#   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
+#   make fuzz         each of FUZZ_TARGETS and FUZZ_LUA_TARGETS for FUZZ_SECONDS, FUZZ_JOBS at once
 #   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
@@ -67,7 +67,11 @@ LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 TEST_VERSIONS = 5.4 5.1 jit
 SPECS = spec
 FUZZ_SECONDS = 60
+FUZZ_JOBS = $(shell nproc)
 FUZZ_TARGETS = check host_decode dump_line
+# Of what is written in Lua: functions of spec/fuzz/targets.lua.
+FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_uci import_leases \
+	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
 	bench bench-sqlite bench-postgres fuzz fuzz-targets \
@@ -194,7 +198,7 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o) $(OBJ)/lua_fuzz.o
 
 # The databases to measure.
 BENCH = sqlite postgres
@@ -223,20 +227,20 @@ $(OBJ)/bench_postgres: spec/bench/postgres.c | $(OBJ)
 fuzz: deps-fuzz
 	@$(MAKE) -s fuzz-targets BUILD=build/fuzz CC=clang \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
-	@status=0; for target in $(FUZZ_TARGETS); do \
-		echo "== $$target, $(FUZZ_SECONDS) seconds"; \
-		mkdir -p build/fuzz/corpus/$$target; \
-		build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$$target- \
-			-verbosity=0 build/fuzz/corpus/$$target spec/fuzz/corpus/$$target || status=1; \
-	done; exit $$status
+	@printf '%s\n' $(FUZZ_TARGETS) $(FUZZ_LUA_TARGETS) | \
+		xargs -P $(FUZZ_JOBS) -I TARGET spec/fuzz/run build/fuzz TARGET $(FUZZ_SECONDS)
 
-fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%)
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/%) $(BUILD)/lua $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so
 
 $(FUZZ_TARGETS:%=$(BUILD)/%): $(BUILD)/%: $(OBJ)/%_fuzz.o $(CORE:%=$(OBJ)/%.o)
 	$(call quiet,LD)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(call libs,libcjson,cjson,$(CJSON_LIBDIR))
 
+# It gives its symbols to the modules, which have no runtime of their own.
+$(BUILD)/lua: $(OBJ)/lua_fuzz.o
+	$(call quiet,LD)$(CC) $(CFLAGS) -fsanitize=fuzzer -rdynamic -o $@ $^ $(call libs,$(LUA_NAME),$(LUA_NAME))
+
 $(OBJ)/%_fuzz.o: spec/fuzz/%_fuzz.c | $(GEN)/hs_sql.h $(OBJ)
-	$(COMPILE) -c -o $@ $<
+	$(COMPILE) $(HEADERS) -c -o $@ $<
 
 # -- installing --------------------------------------------------------------------------------
 
