@@ -34,7 +34,8 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
-  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]) }
+  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]),
+    dry_run = flags.dry_run }
   local err
   job.target, job.directory = job.mode.locate(output, flags.dry_run)
   if not job.target then
@@ -64,10 +65,11 @@ local function note_drift(job, plan, flags)
   end
 end
 
-local function prepare(job, plan)
+-- Calls fn with each piece that gets a new file, until that fails.
+local function each_new(plan, fn)
   for _, piece in ipairs(plan.changed) do
     if not piece.remove then
-      local done, err = pieces.prepare(piece, job.prefix)
+      local done, err = fn(piece)
       if not done then
         return nil, err
       end
@@ -103,7 +105,7 @@ local function make_plan(job, flags)
     return plan
   end
   local done
-  done, err = prepare(job, plan)
+  done, err = each_new(plan, function(piece) return pieces.prepare(piece, job.prefix) end)
   if not done then
     return nil, err
   end
@@ -111,15 +113,9 @@ local function make_plan(job, flags)
 end
 
 local function check(job, plan)
-  for _, piece in ipairs(plan.changed) do
-    if piece.replacement then
-      local good, err = command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
-      if not good then
-        return nil, err
-      end
-    end
-  end
-  return true
+  return each_new(plan, function(piece)
+    return command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+  end)
 end
 
 local function remember(job, plan)
@@ -195,11 +191,19 @@ local function run_plan(job, flags)
   return plan, err
 end
 
+-- Lets go of what was made for the plan and is not used.
+local function abandon_plan(job)
+  for _, piece in ipairs(job.plan and job.plan.changed or {}) do
+    pieces.abandon(piece)
+  end
+end
+
 local function publish_job(job, flags, result)
   local plan, err = run_plan(job, flags)
   if plan and #plan.drift > 0 and flags.adopt and not flags.dry_run then
     describe(job, plan, result)
     result.adopted, err = drift.adopt(job, plan.drift, flags)
+    abandon_plan(job)
     -- Now the store says what the file says, but for its comments and the order of its lines.
     plan = result.adopted and run_plan(job, { force = true })
   elseif plan then
@@ -221,9 +225,7 @@ local function publish_job(job, flags, result)
 end
 
 local function close_job(job)
-  for _, piece in ipairs(job.plan and job.plan.changed or {}) do
-    pieces.abandon(piece)
-  end
+  abandon_plan(job)
   if job.lock then
     job.lock:release()
   end

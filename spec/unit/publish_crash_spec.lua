@@ -108,10 +108,16 @@ describe("publishing a file", function()
   end)
 
   if unshare then
-    for _, mode in ipairs { "file", "in-place", "block", "shards" } do
-      it("on a full disk gives full, keeps the old file, and leaves nothing (mode " .. mode .. ")", function()
-        local output = system.run(unshare .. "sh -c " .. system.quote(("mount -t tmpfs -o size=200k none %s && exec %s")
-          :format(directory, system.lua("spec/support/full_publish.lua", directory, mode))))
+    for what, case in pairs {
+      ["mode file"] = { mode = "file" }, ["mode in-place"] = { mode = "in-place" }, ["mode block"] = { mode = "block" },
+      ["mode shards"] = { mode = "shards" },
+      ["mode file, more than is kept in memory"] = { mode = "file", size = "8m", hosts = 700 },
+      ["mode in-place, more than is kept in memory"] = { mode = "in-place", size = "8m", hosts = 700 },
+    } do
+      it("on a full disk gives full, keeps the old file, and leaves nothing (" .. what .. ")", function()
+        local output = system.run(unshare .. "sh -c " .. system.quote(("mount -t tmpfs -o size=%s none %s && exec %s")
+          :format(case.size or "200k", directory, system.lua("spec/support/full_publish.lua", directory, case.mode,
+            case.hosts or 40))))
         assert.equal([[
 publishing failed as: full
 written: false

@@ -1,9 +1,8 @@
-local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
 local system = require "spec.support.system"
 
-local sys = core.sys
+local sys = require("hoststore.core").sys
 local files, read, write, words = system.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
@@ -86,39 +85,52 @@ describe("publish_outputs", function()
   end)
 
   it("renders a template, given as text or in a file, and keeps the file when it fails", function()
-    local before = package.loaded["hoststore.template"]
-    finally(function() package.loaded["hoststore.template"] = before end)
-    package.loaded["hoststore.template"] = {
-      generator = function(of, given)
-        if given.text:find "broken" then
-          return nil, core.error { code = "policy", message = given.name .. ":1: broken" }
-        end
-        return function(sink)
-          sink(("%s|%s|%s|%d\n"):format(given.text, given.name, tostring(given.format), of:count(given.filter)))
-        end
-      end,
-    }
-    assert.is_true(publish({ template = "one", name = "n", filter = { enabled = false } }).written)
-    assert.equal("one|n|nil|0\n", read(path))
-    write(directory .. "/template", "two")
+    local body = "<% for host in hosts() do %><%= host.hostname %>|<%= format %>\n<% end %>"
+    assert(store:add { ip = "10.0.0.2", hostname = "tv.lan", tags = { "iot" } })
+    assert.is_true(publish({ template = body, filter = { tags = { "iot" } } }).written)
+    assert.equal("tv.lan|text\n", read(path))
+    write(directory .. "/template", body)
     local output = { template = { path = directory .. "/template", format = "bind" } }
     assert.is_true(publish(output).written)
-    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
-    write(directory .. "/template", "broken")
-    assert.equal("policy", publish(output).error.code)
-    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
+    assert.equal("nas.lan|bind\ntv.lan|bind\n", read(path))
+    assert.is_false(publish(output).changed)
+    write(directory .. "/template", "one\n<%= wrong %>")
+    local err = publish(output).error
+    assert.equal("policy", err.code)
+    assert.truthy(err.message:find(directory .. "/template:2:", 1, true), err.message)
+    assert.equal("nas.lan|bind\ntv.lan|bind\n", read(path))
     assert.equal("not_found", publish({ template = { path = directory .. "/missing" } }).error.code)
+    assert.same({ "hosts", "template" }, files(directory))
   end)
 
-  it("renders a text of many megabytes without keeping it, and writes it whole", function()
+  it("writes a text of many megabytes whole, wherever it differs, and leaves nothing when it fails", function()
     assert(store:transaction(function()
       for i = 1, 150 do
         assert(store:add { ip = "10.1.0." .. i, hostname = "big" .. i, comment = ("x"):rep(16000) })
       end
     end))
-    assert.is_true(publish({}).written)
-    assert.equal(store:export "hosts", read(path))
-    assert.is_false(publish({}).changed)
+    local body = "<% for host in hosts() do %><%= host.ip %> <%= host.comment %>\n<% end %>"
+    for _, output in ipairs { {}, { mode = "in-place" }, { template = body },
+      { template = body, mode = "in-place" } } do
+      local function expected()
+        return output.template and store:render { text = body } or store:export "hosts"
+      end
+      os.remove(path)
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+      assert.is_false(publish(output).changed)
+      -- The last line is behind the first megabyte.
+      local last = assert(store:add { ip = "10.9.0.1", hostname = "last" })
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+      assert(store:delete(last))
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+    end
+    local whole = read(path)
+    local result = publish { template = body .. "<% error 'no more' %>" }
+    assert.equal("policy", result.error.code)
+    assert.is_true(read(path) == whole)
     assert.same({ "hosts" }, files(directory))
   end)
 
