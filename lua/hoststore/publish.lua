@@ -26,6 +26,7 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 ---@field skipped integer?  hosts that the format cannot carry
 ---@field checked boolean?  the checker has accepted what was written
 ---@field reloaded boolean|"pending"|nil  pending: another process, which is at it, will do it again
+---@field reload hoststore.Reload?  how its reload went before, and goes now
 ---@field drift hoststore.Drift[]?  what was changed by hand since it was published
 ---@field adopted { created: integer, updated: integer, deleted: integer }?
 ---@field error hoststore.Error?
@@ -271,14 +272,22 @@ local function by_command(list, results)
   return groups
 end
 
-local function run_reloads(list, results)
-  for _, group in ipairs(by_command(list, results)) do
+local function run_reloads(groups)
+  for _, group in ipairs(groups) do
     if reload.due(group.directory, group.words) then
       local done, err = reload.run(group.directory, group.words, group)
       for _, result in ipairs(group.results) do
         result.reloaded = done or false
         result.error = result.error or err
       end
+    end
+  end
+end
+
+local function tell_of_reloads(groups)
+  for _, group in ipairs(groups) do
+    for _, result in ipairs(group.results) do
+      result.reload = reload.known(group.directory, group.words)
     end
   end
 end
@@ -302,9 +311,11 @@ local function publish_all(store, list, flags, publish)
     local _, err = publish(store, output, flags, result)
     result.error = err
   end
+  local groups = by_command(list, results)
   if not flags.dry_run then
-    run_reloads(list, results)
+    run_reloads(groups)
   end
+  tell_of_reloads(groups)
   for _, result in ipairs(results) do
     result.directory = nil
   end

@@ -234,6 +234,24 @@ describe("publish_outputs", function()
       assert.equal(3, count_lines(log))
     end)
 
+    it("that has failed is found later by whoever looks, also when it has been made up for since", function()
+      local flag = directory .. "/flag"
+      local output = { path = path, reload = reload(("echo no luck; test -e %s"):format(flag)) }
+      local start = sys.time()
+      assert.same({ due = false }, publish(output, { dry_run = true }).reload)
+      -- As cron does it, in the night, where nobody reads a message.
+      system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }))
+      local night = publish(output, { dry_run = true }).reload
+      assert.same({ true, nil }, { night.due, night.succeeded_at })
+      assert.is_true(night.failed_at >= start and night.failed_at <= sys.time())
+      assert.truthy(night.failure:find("status 1: no luck", 1, true), night.failure)
+      write(flag, "")
+      system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }))
+      local morning = publish(output).reload
+      assert.same({ false, night.failed_at, night.failure }, { morning.due, morning.failed_at, morning.failure })
+      assert.is_true(morning.succeeded_at >= night.failed_at)
+    end)
+
     it("is left to another process that is at it, which does it once more", function()
       local started, go = directory .. "/started", directory .. "/go"
       -- The first run waits for the second change; a limit keeps a failure from hanging.
