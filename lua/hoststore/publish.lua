@@ -119,8 +119,10 @@ local function check(job, plan)
   end)
 end
 
-local function remember(job, plan)
-  local changed = false
+-- The fact that a change has been shown, or is just about to be, of which the reload was not asked for yet.
+local OWED = "reload"
+
+local function remember(job, plan, changed)
   for _, piece in ipairs(plan.pieces) do
     if not drift.is_noted(job.facts, piece) then
       drift.note(job.facts, piece, plan.made)
@@ -130,6 +132,16 @@ local function remember(job, plan)
   if not changed then
     return true
   end
+  return place.write(job.prefix, job.facts)
+end
+
+-- Behind the change: asked for before it, a reload by another process could come too early.
+local function ask_for_reload(job)
+  local done, err = reload.request(job.directory, job.output.reload)
+  if not done then
+    return nil, err
+  end
+  job.facts[OWED] = nil
   return place.write(job.prefix, job.facts)
 end
 
@@ -148,7 +160,7 @@ local function commit(job, plan, result)
   return true
 end
 
--- Check, then ask for the reload, then remember what it is going to be, and only then show it: killed
+-- Check, then remember what it is going to be and that a reload is owed, and only then show it: killed
 -- anywhere, the next publish knows what is left to do.
 local function carry_out(job, plan, result)
   local done, err
@@ -159,17 +171,19 @@ local function carry_out(job, plan, result)
     end
     result.checked = true
   end
-  if job.output.reload then
-    done, err = reload.request(job.directory, job.output.reload)
-    if not done then
-      return nil, err
-    end
-  end
-  done, err = remember(job, plan)
+  job.facts[OWED] = job.output.reload and "owed" or job.facts[OWED]
+  done, err = remember(job, plan, job.output.reload ~= nil)
   if not done then
     return nil, err
   end
-  return commit(job, plan, result)
+  done, err = commit(job, plan, result)
+  if job.output.reload and result.written then
+    local asked, failure = ask_for_reload(job)
+    if done and not asked then
+      return nil, failure
+    end
+  end
+  return done, err
 end
 
 local function describe(job, plan, result)
@@ -222,7 +236,12 @@ local function publish_job(job, flags, result)
   if job.torn then
     pieces.forget_copies(job.target, job.prefix)
   end
-  return remember(job, plan)
+  local done
+  done, err = remember(job, plan)
+  if done and job.output.reload and job.facts[OWED] then
+    return ask_for_reload(job)
+  end
+  return done, err
 end
 
 local function close_job(job)

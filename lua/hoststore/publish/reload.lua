@@ -1,7 +1,7 @@
 --- Reloads: once for however many changes, by one process at a time, and again when it has failed.
 ---
---- For each command there is a number of requests and the number up to which they have been met. Who changes an
---- output asks first, so that a reload is not forgotten when its process is killed behind the change.
+--- For each command there is a number of requests and the number up to which they have been met. Who has changed
+--- an output asks for one.
 local place = require "hoststore.publish.place"
 local command = require "hoststore.publish.command"
 local core = require "hoststore.core"
