@@ -1,26 +1,21 @@
 local cli = require "hoststore.cli"
-local hoststore = require "hoststore"
 local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
-  local home, directory, db, path
+  local store, home, directory, db, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
+    store, directory, home = publishing.begin()
     db, path = home .. "/hosts.db", directory .. "/hosts"
-    local store = assert(hoststore.open(db))
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    store:close()
   end)
 
-  after_each(function()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function writer()
     local file = { text = "" }
@@ -36,12 +31,6 @@ describe("hoststore publish", function()
     local code = cli.run({ "--db", db, "--actor", "alice", "publish", ... },
       { stdout = stdout, stderr = stderr, terminal = false })
     return code, stdout.text, stderr.text
-  end
-
-  local function add(ip, hostname)
-    local store = assert(hoststore.open(db))
-    assert(store:add { ip = ip, hostname = hostname })
-    store:close()
   end
 
   local function outputs(list)
@@ -102,10 +91,8 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       local code, stdout, stderr = run(path, "--adopt")
       assert.same({ 0, "written: " .. path .. "\n" }, { code, stdout })
       assert.matches("adopted: 1 created\n$", stderr)
-      local store = assert(hoststore.open(db))
       local nine = store:reverse("10.0.0.9")[1]
       assert.same({ "alice", "nine.lan" }, { nine:history()[1].actor, nine.hostname })
-      store:close()
     end)
 
     it("takes one of the two alone", function()
@@ -123,7 +110,7 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       "gone  %s/missing/hosts  failed\n" .. "dns  %s/d  written\n"):format(path, directory, directory),
       (stdout:gsub("  +", "  ")))
     assert.matches("^hoststore: gone: [^\n]*No such file or directory\n$", stderr)
-    add("10.0.0.2", "new.lan")
+    assert(store:add { ip = "10.0.0.2", hostname = "new.lan" })
     code, stdout = run("--outputs", outputs { list[1], list[3] }, "--json")
     assert.equal(0, code)
     local results = json.decode(stdout)
@@ -163,7 +150,7 @@ output { name = "hosts", path = %q }
 output { name = "names", path = %q, filter = { hostname = "*.lan" }, reload = { "touch", %q },
   template = { text = "<%% for host in hosts() do %%><%%= host.hostname %%>\n<%% end %%>" } }
 ]]):format(path, directory .. "/names", directory .. "/reloaded"))
-    add("10.0.0.2", "other")
+    assert(store:add { ip = "10.0.0.2", hostname = "other" })
     db = "sqlite:" .. db .. "?policies=" .. policies
     local code, stdout, stderr = run()
     assert.same({ 0, "" }, { code, stderr })

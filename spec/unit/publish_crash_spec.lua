@@ -1,5 +1,4 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -10,21 +9,12 @@ describe("publishing a file", function()
   local store, home, directory, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory, home = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
-
-  local function publisher(output, step)
-    return system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }, step)
-  end
+  after_each(publishing.finish)
 
   it("killed at any step shows the old file or the new one, and keeps nobody from publishing", function()
     assert(store:publish(path))
@@ -33,7 +23,7 @@ describe("publishing a file", function()
       steps = steps + 1
       assert(store:add { ip = "10.0.1." .. steps, hostname = "h" .. steps })
       local old, new = read(path), store:export "hosts"
-      finished = system.run(publisher({ path = path }, steps)):find "written"
+      finished = system.run(publishing.process({ path = path }, steps)):find "written"
       local now = read(path)
       assert.is_true(now == old or now == new)
       -- Neither of them is taken for a change by hand.
@@ -59,7 +49,8 @@ describe("publishing a file", function()
       local old = read(path)
       assert(store:add { ip = "10.0.1." .. round, hostname = "h" .. round })
       local new = store:export "hosts"
-      system.run(("%s & pid=$!; sleep 0.%02d; kill -9 $pid; wait $pid"):format(publisher { path = path }, round * 2))
+      system.run(("%s & pid=$!; sleep 0.%02d; kill -9 $pid; wait $pid"):format(publishing.process { path = path },
+        round * 2))
       local now = read(path)
       assert.is_true(now == old or now == new)
       assert.is_nil(store:publish_outputs({ { path = path } })[1].error)
@@ -87,7 +78,7 @@ describe("publishing a file", function()
     local pipes = {}
     for i = 1, 8 do
       assert(store:add { ip = "10.0.1." .. i, hostname = "h" .. i })
-      pipes[i] = system.popen(publisher { path = path })
+      pipes[i] = system.popen(publishing.process { path = path })
       assert.equal("\n", read(path):sub(-1))
     end
     for i = 1, 8 do
@@ -110,7 +101,7 @@ describe("publishing a file", function()
       system.write(log, "")
       for i = 1, 8 do
         assert(store:add { ip = ("10.%d.1.%d"):format(round, i), hostname = ("h%d-%d"):format(round, i) })
-        pipes[i] = system.popen(publisher(output))
+        pipes[i] = system.popen(publishing.process(output))
       end
       for i = 1, 8 do
         local line = pipes[i]:read "*a"

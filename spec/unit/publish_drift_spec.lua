@@ -1,4 +1,4 @@
-local hoststore = require "hoststore"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local files, read, write = system.files, system.read, system.write
@@ -7,18 +7,14 @@ describe("a published file that was changed by hand", function()
   local store, directory, path
 
   before_each(function()
-    directory = system.directory()
-    store = assert(hoststore.open(":memory:"))
+    store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan", comment = "in the cellar" })
     assert(store:add { ip = "10.0.0.2", hostname = "printer.lan" })
     assert(store:add { ip = "10.0.0.3", hostname = "tv.lan", origin = "dhcp" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function publish(flags, output)
     output = output or {}

@@ -1,6 +1,6 @@
 -- What is published is what name servers answer: a host added, changed, deleted.
-local hoststore = require "hoststore"
 local nameservers = require "spec.support.nameservers"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -10,9 +10,8 @@ describe("what is published", function()
   local store, directory, log, server
 
   before_each(function()
-    directory = system.directory()
+    store, directory = publishing.begin()
     log = directory .. "/log"
-    store = assert(hoststore.open(":memory:"))
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan", aliases = { "files.lan" } })
     assert(sys.mkdir_p(directory .. "/hosts"))
     write(directory .. "/empty", "")
@@ -23,8 +22,7 @@ describe("what is published", function()
       server:stop()
       server = nil
     end
-    store:close()
-    system.remove(directory)
+    publishing.finish()
   end)
 
   local function start_dnsmasq(option)

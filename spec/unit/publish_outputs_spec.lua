@@ -1,25 +1,19 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local sys = require("hoststore.core").sys
 local files, read, write, words = system.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
-  local store, home, directory, path, log
+  local store, directory, path, log
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path, log = directory .. "/hosts", directory .. "/log"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function add(number)
     assert(store:add { ip = "10.0.1." .. number, hostname = "h" .. number })
@@ -240,13 +234,13 @@ describe("publish_outputs", function()
       local start = sys.time()
       assert.same({ due = false }, publish(output, { dry_run = true }).reload)
       -- As cron does it, in the night, where nobody reads a message.
-      system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }))
+      system.run(publishing.process(output))
       local night = publish(output, { dry_run = true }).reload
       assert.same({ true, nil }, { night.due, night.succeeded_at })
       assert.is_true(night.failed_at >= start and night.failed_at <= sys.time())
       assert.truthy(night.failure:find("status 1: no luck", 1, true), night.failure)
       write(flag, "")
-      system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }))
+      system.run(publishing.process(output))
       local morning = publish(output).reload
       assert.same({ false, night.failed_at, night.failure }, { morning.due, morning.failed_at, morning.failure })
       assert.is_true(morning.succeeded_at >= night.failed_at)
@@ -258,8 +252,7 @@ describe("publish_outputs", function()
       local script = ("echo >>%s; n=0; while [ ! -e %s ] && [ $n -lt 1000 ]; do sleep 0.02; n=$((n+1)); done")
         :format(started, go)
       local output = { path = path, reload = words(script) }
-      local pipe = system.popen(system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-        json.encode { output }))
+      local pipe = system.popen(publishing.process(output))
       system.wait("the other one reloads", function() return count_lines(started) == 1 end)
       for i = 1, 3 do
         add(i)
@@ -280,8 +273,7 @@ describe("publish_outputs", function()
       for step = 1, 40 do
         add(step)
         local before = count_lines(log)
-        local output = system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-          json.encode { { path = path, reload = command } }, step))
+        local output = system.run(publishing.process({ path = path, reload = command }, step))
         if output:find "written" then
           break
         end
@@ -297,8 +289,8 @@ describe("publish_outputs", function()
     end)
 
     it("waits for more changes when it is told to, and another picks it up when that one is killed", function()
-      local pipe = system.popen("echo $$; exec " .. system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-        json.encode { { path = path, reload = reload(), reload_delay = 600 } }))
+      local pipe = system.popen("echo $$; exec " .. publishing.process { path = path, reload = reload(),
+        reload_delay = 600 })
       local pid = pipe:read "*l"
       -- Looked for without touching the lock, which would send the other one away.
       local lock = os.getenv "HOSTSTORE_RUN" .. "/" .. require("hoststore.publish.reload").key(reload()) .. "-run.lock"
@@ -318,9 +310,8 @@ describe("publish_outputs", function()
   describe("where nothing can be kept in a directory for it", function()
     it("keeps lock and facts beside the file, under names with a dot, and does the same", function()
       local script = directory .. "/publish.sh"
-      local output = json.encode { { path = directory .. "/out/hosts", reload = words("echo >>" .. log) } }
-      write(script, "export HOSTSTORE_RUN=/dev/null/run; exec " .. system.lua("spec/support/publisher.lua",
-        home .. "/hosts.db", output))
+      local output = { path = directory .. "/out/hosts", reload = words("echo >>" .. log) }
+      write(script, "export HOSTSTORE_RUN=/dev/null/run; exec " .. publishing.process(output))
       assert(sys.mkdir_p(directory .. "/out"))
       local function run()
         return (system.run("sh " .. script):match "\t(.*)\n$")
