@@ -106,6 +106,38 @@ describe("a published file that was changed by hand", function()
       result.drift[1])
   end)
 
+  it("of many megabytes is told of by the lines that differ, and nothing is left beside it", function()
+    assert(store:transaction(function()
+      for i = 1, 150 do
+        assert(store:add { ip = "10.1.0." .. i, hostname = "big" .. i, comment = ("x"):rep(16000) })
+      end
+    end))
+    publish()
+    write(path, read(path) .. "10.9.0.1\tnine.lan\n")
+    local before = read(path)
+    for _, flags in ipairs { {}, { dry_run = true }, { adopt = true, dry_run = true } } do
+      assert.same({ "+10.9.0.1\tnine.lan" }, publish(flags).drift[1].lines)
+      assert.is_true(read(path) == before)
+      assert.same({ "hosts" }, files(directory))
+    end
+    assert.same({ created = 1, updated = 0, deleted = 0 }, publish({ adopt = true }).adopted)
+    assert.is_true(read(path) == store:export "hosts")
+    assert.same({ "hosts" }, files(directory))
+  end)
+
+  it("of a template is compared with what it makes now, and can be overwritten but not adopted", function()
+    local output = { template = "<% for host in hosts() do %>name <%= host.hostname %>\n<% end %>" }
+    publish(nil, output)
+    edit("name printer.lan\n", "name copier.lan\n")
+    local result = publish(nil, output)
+    assert.equal("conflict", result.error.code)
+    assert.same({ { path = path, against = "store", more = 0, lines = { "+name copier.lan", "-name printer.lan" } } },
+      result.drift)
+    assert.equal("unsupported", publish({ adopt = true }, output).error.code)
+    assert.is_true(publish({ force = true }, output).written)
+    assert.equal("name nas.lan\nname printer.lan\nname tv.lan\n", read(path))
+  end)
+
   describe("and is adopted", function()
     it("brings what was added, changed and removed by hand into the store, as the admin's", function()
       publish()
