@@ -264,6 +264,7 @@ local function publish_one(store, output, flags, result)
   end
   result.directory = job.directory
   local ok, done, failure = pcall(publish_job, job, flags, result)
+  result.owed = job.facts[OWED] ~= nil
   close_job(job)
   if not ok then
     return file.try(error, done, 0)
@@ -307,6 +308,7 @@ local function tell_of_reloads(groups)
   for _, group in ipairs(groups) do
     for _, result in ipairs(group.results) do
       result.reload = reload.known(group.directory, group.words)
+      result.reload.due = result.reload.due or result.owed
     end
   end
 end
@@ -336,7 +338,7 @@ local function publish_all(store, list, flags, publish)
   end
   tell_of_reloads(groups)
   for _, result in ipairs(results) do
-    result.directory = nil
+    result.directory, result.owed = nil, nil
   end
   return results
 end

@@ -279,7 +279,9 @@ describe("publish_outputs", function()
         end
         killed = killed + 1
         local changed = sys.stat(path) ~= nil and read(path) == store:export "hosts"
-        local result = publish { reload = command }
+        local result = publish({ reload = command }, { dry_run = true })
+        assert.is_true(result.changed or result.reload.due or count_lines(log) > before)
+        result = publish { reload = command }
         assert.is_nil(result.error)
         assert.equal(store:export "hosts", read(path))
         assert.is_true(count_lines(log) > before, ("step %d, changed before: %s"):format(step, tostring(changed)))
