@@ -256,8 +256,8 @@ static int try_lock(int fd)
 	return 0;
 }
 
-/* lock(path): a lock that nobody else gets until it is released; EWOULDBLOCK when another has it. The
- * file is made. */
+/* lock(path): a lock that nobody else gets until it is released; false when another has it. The file
+ * is made. */
 static int sys_lock(lua_State *L)
 {
 	const char *path = check_path(L, 1);
@@ -270,24 +270,14 @@ static int sys_lock(lua_State *L)
 	if (*fd < 0)
 		return fail(L, path, errno);
 	number = try_lock(*fd);
-	if (number) {
-		close(*fd);
-		*fd = -1;
-		return fail(L, path, number);
-	}
-	return 1;
-}
-
-/* try_lock(path): as lock, but false while another has it */
-static int sys_try_lock(lua_State *L)
-{
-	int results = sys_lock(L);
-
-	if (results == 3 && lua_tointeger(L, -1) == EWOULDBLOCK) {
-		lua_pushboolean(L, 0);
+	if (!number)
 		return 1;
-	}
-	return results;
+	close(*fd);
+	*fd = -1;
+	if (number != EWOULDBLOCK)
+		return fail(L, path, number);
+	lua_pushboolean(L, 0);
+	return 1;
 }
 
 /* Closed, not unlocked: a child that was forked meanwhile may hold it still. */
@@ -670,7 +660,6 @@ static void push_errno(lua_State *L)
 	set_number(L, "EDQUOT", EDQUOT);
 	set_number(L, "EFBIG", EFBIG);
 	set_number(L, "EBUSY", EBUSY);
-	set_number(L, "EWOULDBLOCK", EWOULDBLOCK);
 }
 
 int luaopen_hoststore_sys(lua_State *L)
@@ -681,7 +670,7 @@ int luaopen_hoststore_sys(lua_State *L)
 		{"monotonic", sys_monotonic}, {"sleep", sys_sleep}, {"isatty", sys_isatty},
 		{"is_abandoned", sys_is_abandoned}, {"user", sys_user},
 		{"unlink", sys_unlink}, {"realpath", sys_realpath}, {"list", sys_list},
-		{"digest", sys_digest}, {"file_digest", sys_file_digest}, {"lock", sys_lock}, {"try_lock", sys_try_lock},
+		{"digest", sys_digest}, {"file_digest", sys_file_digest}, {"lock", sys_lock},
 		{"overwrite", sys_overwrite}, {"sync_directory", sys_sync_directory},
 		{NULL, NULL},
 	};

@@ -23,6 +23,19 @@ local function fail(field, format, ...)
   return nil, core.error { code = "invalid", field = field, message = format:format(...) }
 end
 
+local function check_time(field, value)
+  -- A NUL would be a misuse to parse_time, and stop the whole import.
+  if type(value) == "string" and value:find("\0", 1, true) then
+    return fail(field, "%s is no time: it holds NUL", field)
+  end
+  local time, err = core.parse_time(value)
+  if not time then
+    err.field = field
+    return nil, err
+  end
+  return true
+end
+
 --- Whether the values of an entry have the types of a host's fields: data from a file may have any.
 ---@param given table
 ---@return true?, hoststore.Error?
@@ -35,9 +48,8 @@ function entry.check(given)
     if value == core.null then
       if field ~= "comment" and field ~= "expires_at" then return fail(field, "%s cannot be null", field) end
     elseif field == "expires_at" then
-      local time, err = core.parse_time(type(value) == "number" and value or tostring(value))
-      if not time then
-        err.field = field
+      local good, err = check_time(field, type(value) == "number" and value or tostring(value))
+      if not good then
         return nil, err
       end
     elseif wanted == nil then

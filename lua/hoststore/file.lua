@@ -14,7 +14,6 @@ local codes = {
   [sys.errno.ENOSPC] = "full",
   [sys.errno.EDQUOT] = "full",
   [sys.errno.EFBIG] = "full",
-  [sys.errno.EWOULDBLOCK] = "busy",
 }
 
 --- The error for a message and errno, as io functions and core.sys return them.
@@ -142,6 +141,40 @@ function file.compare(path, generate)
   return same
 end
 
+--- Gathers what generate gives to its sink into pieces worth a system call, and gives those to take.
+---@param generate fun(sink: fun(text: string)): any, any
+---@param take fun(text: string)
+---@return any, any  what generate returned
+function file.in_blocks(generate, take)
+  local pending, size = {}, 0
+  local function flush()
+    if size > 0 then
+      take(table.concat(pending))
+    end
+    pending, size = {}, 0
+  end
+  local first, second = generate(function(text)
+    pending[#pending + 1] = text
+    size = size + #text
+    if size >= BLOCK then
+      flush()
+    end
+  end)
+  flush()
+  return first, second
+end
+
+--- A sink that writes to a replacement and raises what goes wrong.
+---@return fun(text: string)
+function file.sink(replacement)
+  return function(text)
+    local written, message, errno = replacement:write(text)
+    if not written then
+      error(file.failure(message, errno), 0)
+    end
+  end
+end
+
 --- Writes what generate gives to its sink in the place of the file at path, which changes as a
 --- whole or not at all, and keeps its mode and owner. A symbolic link is followed.
 ---@param path string
@@ -158,25 +191,7 @@ function file.replace(path, generate, mode)
   if not replacement then
     return nil, file.failure(message, errno)
   end
-  local pending, size = {}, 0
-  local function flush()
-    local written, problem, number = replacement:write(table.concat(pending))
-    if not written then
-      error(file.failure(problem, number), 0)
-    end
-    pending, size = {}, 0
-  end
-  local ok, result = pcall(function()
-    local made = generate(function(text)
-      pending[#pending + 1] = text
-      size = size + #text
-      if size >= BLOCK then
-        flush()
-      end
-    end)
-    flush()
-    return made
-  end)
+  local ok, result = pcall(file.in_blocks, generate, file.sink(replacement))
   if not ok then
     replacement:abort()
     return file.try(error, result, 0)

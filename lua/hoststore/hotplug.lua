@@ -83,7 +83,7 @@ end
 ---@param path string?  the spool
 function hotplug.wake(path)
   path = path or spool.directory()
-  local lock, message = sys.try_lock(path .. "/lock")
+  local lock, message = sys.lock(path .. "/lock")
   if lock == nil then return nil, message end
   if not lock then return true end
   local begun, problem = sys.background(lock, function() drain_alone(path, lock) end)

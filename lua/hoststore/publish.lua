@@ -26,6 +26,7 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 ---@field skipped integer?  hosts that the format cannot carry
 ---@field checked boolean?  the checker has accepted what was written
 ---@field reloaded boolean|"pending"|nil  pending: another process, which is at it, will do it again
+---@field reload hoststore.Reload?  how its reload went before, and goes now
 ---@field drift hoststore.Drift[]?  what was changed by hand since it was published
 ---@field adopted { created: integer, updated: integer, deleted: integer }?
 ---@field error hoststore.Error?
@@ -34,7 +35,8 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
-  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]) }
+  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]),
+    dry_run = flags.dry_run }
   local err
   job.target, job.directory = job.mode.locate(output, flags.dry_run)
   if not job.target then
@@ -64,10 +66,11 @@ local function note_drift(job, plan, flags)
   end
 end
 
-local function prepare(job, plan)
+-- Calls fn with each piece that gets a new file, until that fails.
+local function each_new(plan, fn)
   for _, piece in ipairs(plan.changed) do
     if not piece.remove then
-      local done, err = pieces.prepare(piece, job.prefix)
+      local done, err = fn(piece)
       if not done then
         return nil, err
       end
@@ -103,7 +106,7 @@ local function make_plan(job, flags)
     return plan
   end
   local done
-  done, err = prepare(job, plan)
+  done, err = each_new(plan, function(piece) return pieces.prepare(piece, job.prefix) end)
   if not done then
     return nil, err
   end
@@ -111,19 +114,15 @@ local function make_plan(job, flags)
 end
 
 local function check(job, plan)
-  for _, piece in ipairs(plan.changed) do
-    if piece.replacement then
-      local good, err = command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
-      if not good then
-        return nil, err
-      end
-    end
-  end
-  return true
+  return each_new(plan, function(piece)
+    return command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+  end)
 end
 
-local function remember(job, plan)
-  local changed = false
+-- The fact that a change has been shown, or is just about to be, of which the reload was not asked for yet.
+local OWED = "reload"
+
+local function remember(job, plan, changed)
   for _, piece in ipairs(plan.pieces) do
     if not drift.is_noted(job.facts, piece) then
       drift.note(job.facts, piece, plan.made)
@@ -133,6 +132,16 @@ local function remember(job, plan)
   if not changed then
     return true
   end
+  return place.write(job.prefix, job.facts)
+end
+
+-- Behind the change: asked for before it, a reload by another process could come too early.
+local function ask_for_reload(job)
+  local done, err = reload.request(job.directory, job.output.reload)
+  if not done then
+    return nil, err
+  end
+  job.facts[OWED] = nil
   return place.write(job.prefix, job.facts)
 end
 
@@ -151,7 +160,7 @@ local function commit(job, plan, result)
   return true
 end
 
--- Check, then ask for the reload, then remember what it is going to be, and only then show it: killed
+-- Check, then remember what it is going to be and that a reload is owed, and only then show it: killed
 -- anywhere, the next publish knows what is left to do.
 local function carry_out(job, plan, result)
   local done, err
@@ -162,17 +171,19 @@ local function carry_out(job, plan, result)
     end
     result.checked = true
   end
-  if job.output.reload then
-    done, err = reload.request(job.directory, job.output.reload)
-    if not done then
-      return nil, err
-    end
-  end
-  done, err = remember(job, plan)
+  job.facts[OWED] = job.output.reload and "owed" or job.facts[OWED]
+  done, err = remember(job, plan, job.output.reload ~= nil)
   if not done then
     return nil, err
   end
-  return commit(job, plan, result)
+  done, err = commit(job, plan, result)
+  if job.output.reload and result.written then
+    local asked, failure = ask_for_reload(job)
+    if done and not asked then
+      return nil, failure
+    end
+  end
+  return done, err
 end
 
 local function describe(job, plan, result)
@@ -195,11 +206,19 @@ local function run_plan(job, flags)
   return plan, err
 end
 
+-- Lets go of what was made for the plan and is not used.
+local function abandon_plan(job)
+  for _, piece in ipairs(job.plan and job.plan.changed or {}) do
+    pieces.abandon(piece)
+  end
+end
+
 local function publish_job(job, flags, result)
   local plan, err = run_plan(job, flags)
   if plan and #plan.drift > 0 and flags.adopt and not flags.dry_run then
     describe(job, plan, result)
     result.adopted, err = drift.adopt(job, plan.drift, flags)
+    abandon_plan(job)
     -- Now the store says what the file says, but for its comments and the order of its lines.
     plan = result.adopted and run_plan(job, { force = true })
   elseif plan then
@@ -217,13 +236,16 @@ local function publish_job(job, flags, result)
   if job.torn then
     pieces.forget_copies(job.target, job.prefix)
   end
-  return remember(job, plan)
+  local done
+  done, err = remember(job, plan)
+  if done and job.output.reload and job.facts[OWED] then
+    return ask_for_reload(job)
+  end
+  return done, err
 end
 
 local function close_job(job)
-  for _, piece in ipairs(job.plan and job.plan.changed or {}) do
-    pieces.abandon(piece)
-  end
+  abandon_plan(job)
   if job.lock then
     job.lock:release()
   end
@@ -242,6 +264,7 @@ local function publish_one(store, output, flags, result)
   end
   result.directory = job.directory
   local ok, done, failure = pcall(publish_job, job, flags, result)
+  result.owed = job.facts[OWED] ~= nil
   close_job(job)
   if not ok then
     return file.try(error, done, 0)
@@ -269,14 +292,23 @@ local function by_command(list, results)
   return groups
 end
 
-local function run_reloads(list, results)
-  for _, group in ipairs(by_command(list, results)) do
+local function run_reloads(groups)
+  for _, group in ipairs(groups) do
     if reload.due(group.directory, group.words) then
       local done, err = reload.run(group.directory, group.words, group)
       for _, result in ipairs(group.results) do
         result.reloaded = done or false
         result.error = result.error or err
       end
+    end
+  end
+end
+
+local function tell_of_reloads(groups)
+  for _, group in ipairs(groups) do
+    for _, result in ipairs(group.results) do
+      result.reload = reload.known(group.directory, group.words)
+      result.reload.due = result.reload.due or result.owed
     end
   end
 end
@@ -300,11 +332,13 @@ local function publish_all(store, list, flags, publish)
     local _, err = publish(store, output, flags, result)
     result.error = err
   end
+  local groups = by_command(list, results)
   if not flags.dry_run then
-    run_reloads(list, results)
+    run_reloads(groups)
   end
+  tell_of_reloads(groups)
   for _, result in ipairs(results) do
-    result.directory = nil
+    result.directory, result.owed = nil, nil
   end
   return results
 end

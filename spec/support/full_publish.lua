@@ -1,10 +1,10 @@
 --- A process that publishes into a file system without room, for spec/unit/publish_crash_spec.lua:
----   full_publish.lua DIRECTORY MODE
---- DIRECTORY is a small file system. It prints what happened, a fact a line.
+---   full_publish.lua DIRECTORY MODE HOSTS
+--- DIRECTORY is a small file system, HOSTS how many hosts it has no room for. It prints what happened, a fact a line.
 local hoststore = require "hoststore"
 local lfs = require "lfs"
 
-local directory, mode = arg[1], arg[2]
+local directory, mode, hosts = arg[1], arg[2], tonumber(arg[3])
 local path = directory .. (mode == "shards" and "/shards" or "/hosts")
 local store = assert(hoststore.open ":memory:")
 
@@ -55,8 +55,9 @@ local ballast = assert(io.open(directory .. "/ballast", "wb"))
 ballast:setvbuf "no"
 repeat until not ballast:write(("x"):rep(1024))
 ballast:close()
-for i = 2, 40 do
-  assert(store:add { ip = "10.0.0." .. i, hostname = "h" .. i, comment = ("c"):rep(2000) })
+for i = 2, hosts do
+  assert(store:add { ip = ("10.0.%d.%d"):format(math.floor(i / 250), i % 250), hostname = "h" .. i,
+    comment = ("c"):rep(2000) })
 end
 local result = publish()
 say("publishing failed as", result.error and result.error.code)

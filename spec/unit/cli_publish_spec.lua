@@ -1,26 +1,21 @@
 local cli = require "hoststore.cli"
-local hoststore = require "hoststore"
 local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
-  local home, directory, db, path
+  local store, home, directory, db, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
+    store, directory, home = publishing.begin()
     db, path = home .. "/hosts.db", directory .. "/hosts"
-    local store = assert(hoststore.open(db))
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    store:close()
   end)
 
-  after_each(function()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function writer()
     local file = { text = "" }
@@ -36,12 +31,6 @@ describe("hoststore publish", function()
     local code = cli.run({ "--db", db, "--actor", "alice", "publish", ... },
       { stdout = stdout, stderr = stderr, terminal = false })
     return code, stdout.text, stderr.text
-  end
-
-  local function add(ip, hostname)
-    local store = assert(hoststore.open(db))
-    assert(store:add { ip = ip, hostname = hostname })
-    store:close()
   end
 
   local function outputs(list)
@@ -102,10 +91,8 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       local code, stdout, stderr = run(path, "--adopt")
       assert.same({ 0, "written: " .. path .. "\n" }, { code, stdout })
       assert.matches("adopted: 1 created\n$", stderr)
-      local store = assert(hoststore.open(db))
       local nine = store:reverse("10.0.0.9")[1]
       assert.same({ "alice", "nine.lan" }, { nine:history()[1].actor, nine.hostname })
-      store:close()
     end)
 
     it("takes one of the two alone", function()
@@ -123,15 +110,56 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       "gone  %s/missing/hosts  failed\n" .. "dns  %s/d  written\n"):format(path, directory, directory),
       (stdout:gsub("  +", "  ")))
     assert.matches("^hoststore: gone: [^\n]*No such file or directory\n$", stderr)
-    add("10.0.0.2", "new.lan")
+    assert(store:add { ip = "10.0.0.2", hostname = "new.lan" })
     code, stdout = run("--outputs", outputs { list[1], list[3] }, "--json")
     assert.equal(0, code)
     local results = json.decode(stdout)
+    assert.is_string(results[1].reload.succeeded_at)
+    results[1].reload = results[1].reload.due
     assert.same({ name = "lan", path = path, mode = "file", changed = true, written = true, checked = true,
-      reloaded = true }, results[1])
+      reloaded = true, reload = false }, results[1])
     assert.same({ total = 1, written = 1, removed = 0 }, results[2].shards)
     code, stdout = run("--outputs", outputs { list[1] })
     assert.same({ 0, true }, { code, stdout:find "unchanged" ~= nil })
+  end)
+
+  it("tells in a dry run of a reload that failed in the night, and whether it is due still", function()
+    local flag = directory .. "/flag"
+    local list = outputs { { name = "lan", path = path, reload = { "ls", flag } } }
+    assert.equal(1, (run("--outputs", list)))
+    local code, stdout, stderr = run("--outputs", list, "--dry-run")
+    assert.equal(0, code)
+    assert.matches("lan +%S+ +unchanged +due", stdout)
+    assert.matches("^hoststore: lan: at 20[%dT:-]+Z the reload failed, [^\n]* 'ls [^\n]* ended with status 2", stderr)
+    assert.is_nil(stderr:find("succeeded", 1, true))
+    write(flag, "")
+    assert.equal(0, (run("--outputs", list)))
+    code, stdout, stderr = run("--outputs", list, "--dry-run")
+    assert.same({ 0, nil }, { code, stdout:find("due", 1, true) })
+    assert.matches("ended with status 2[^;]*; it succeeded at 20[%dT:-]+Z\n$", stderr)
+    local shown = json.decode((select(2, run("--outputs", list, "--dry-run", "--json"))))[1].reload
+    assert.same({ false, true }, { shown.due, shown.failed_at <= shown.succeeded_at })
+    assert.matches("ended with status 2", shown.failure)
+  end)
+
+  it("publishes the outputs of the policies when it is told nothing", function()
+    local policies = home .. "/policies"
+    assert(sys.mkdir_p(policies))
+    write(policies .. "/10-dns.lua", ([[
+output { name = "hosts", path = %q }
+output { name = "names", path = %q, filter = { hostname = "*.lan" }, reload = { "touch", %q },
+  template = { text = "<%% for host in hosts() do %%><%%= host.hostname %%>\n<%% end %%>" } }
+]]):format(path, directory .. "/names", directory .. "/reloaded"))
+    assert(store:add { ip = "10.0.0.2", hostname = "other" })
+    db = "sqlite:" .. db .. "?policies=" .. policies
+    local code, stdout, stderr = run()
+    assert.same({ 0, "" }, { code, stderr })
+    assert.matches("names +%S+ +written +yes", stdout)
+    assert.equal("10.0.0.1\tnas.lan\n10.0.0.2\tother\n", read(path))
+    assert.equal("nas.lan\n", read(directory .. "/names"))
+    assert.is_not_nil(sys.stat(directory .. "/reloaded"))
+    code, stdout = run()
+    assert.same({ 0, nil }, { code, stdout:find("written", 1, true) })
   end)
 
   it("says what is wrong with a file of outputs, or that there is nothing to publish", function()

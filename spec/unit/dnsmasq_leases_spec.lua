@@ -34,7 +34,7 @@ if enter then
     end
 
     local function is_idle()
-      local lock = core.sys.try_lock(path .. "/lock")
+      local lock = core.sys.lock(path .. "/lock")
       if lock then lock:release() end
       return lock and #(spool.waiting(path) or {}) == 0
     end

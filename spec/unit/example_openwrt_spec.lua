@@ -41,7 +41,7 @@ describe("examples/openwrt", function()
   end)
 
   local function is_idle()
-    local lock = core.sys.try_lock(root .. "/tmp/hoststore/spool/lock")
+    local lock = core.sys.lock(root .. "/tmp/hoststore/spool/lock")
     if lock then lock:release() end
     return lock or not core.sys.stat(root .. "/tmp/hoststore/spool/lock")
   end
@@ -147,7 +147,7 @@ describe("examples/dnsmasq-luascript", function()
       return count == 1
     end)
     system.wait("nobody drains", function()
-      local lock = core.sys.try_lock(directory .. "/spool/lock")
+      local lock = core.sys.lock(directory .. "/spool/lock")
       if lock then lock:release() end
       return lock
     end)

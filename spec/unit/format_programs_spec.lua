@@ -134,6 +134,18 @@ describe("dnsmasq", function()
     check_answers(start())
   end)
 
+  it("makes the PTR records of its hosts by itself: lines ptr-record besides would change no answer", function()
+    fill()
+    local path, lines = export "dnsmasq", {}
+    local _, first = facts(dns.is_name)
+    for ip, name in pairs(first) do
+      lines[#lines + 1] = ("ptr-record=%s,%s\n"):format(dns.reverse_name(ip), (name:gsub("%.$", "")))
+    end
+    assert.equal(8, #lines)
+    system.write(path, system.read(path) .. table.concat(lines))
+    check_answers(run(nameservers.dnsmasq(directory, path)))
+  end)
+
   it("answers for a name alone, and not for all below it", function()
     fill()
     local server = start()
@@ -178,19 +190,45 @@ describe("unbound", function()
     check_answers(start())
   end)
 
+  -- It may ask nobody, and says SERVFAIL where it would.
   it("asks nobody else about a host, whatever is asked", function()
     fill()
     local server = start()
-    assert.equal("NOERROR", server:status "other.lan AAAA")
-    assert.equal("NOERROR", server:status "com MX")
+    for _, name in ipairs { "other.lan", "files.nas.lan", "com", "2.0.0.10.in-addr.arpa" } do
+      for _, kind in ipairs { "A", "AAAA", "MX", "TXT", "SRV", "HTTPS", "NS", "SOA", "PTR", "ANY" } do
+        assert.equal("NOERROR", server:status(name .. " " .. kind), name .. " " .. kind)
+      end
+    end
     assert.equal("NXDOMAIN", server:status "x.nas.lan A")
-    -- It may not ask, and says so.
     assert.equal("SERVFAIL", server:status "elsewhere.lan A")
   end)
 
-  it("does not take all of .com away for a host that calls itself com", function()
+  it("answers for hosts whose names are below those of others, in whichever order they come", function()
+    add("10.0.0.1", "x.nas.lan")
+    add("10.0.0.2", "nas.lan")
+    add("10.0.0.3", "a.b.nas.lan")
+    add("10.0.0.4", "lan")
+    local server = start()
+    assert.same({ "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4" }, { server:ask "x.nas.lan A",
+      server:ask "nas.lan A", server:ask "a.b.nas.lan A", server:ask "lan A" })
+    assert.same({ "NOERROR", "NOERROR", "NXDOMAIN" }, { server:status "x.nas.lan AAAA",
+      server:status "a.b.nas.lan AAAA", server:status "y.nas.lan A" })
+  end)
+
+  it("does not take all of .com away for a host that calls itself com, nor .lan for one called lan", function()
     fill()
-    assert.equal("SERVFAIL", start():status "www.com A")
+    add("10.1.0.1", "lan")
+    local server = start()
+    assert.same({ "SERVFAIL", "SERVFAIL" }, { server:status "www.com A", server:status "elsewhere.lan A" })
+  end)
+
+  it("takes no address away from others beside those it has names for, and none of the private ones out", function()
+    add("8.8.8.8", "dns.lan")
+    add("2001:4860:4860::8888", "dns.lan")
+    local server = start()
+    assert.same({ "dns.lan.", "dns.lan." }, { server:ask "-x 8.8.8.8", server:ask "-x 2001:4860:4860::8888" })
+    assert.same({ "SERVFAIL", "SERVFAIL", "NXDOMAIN", "NXDOMAIN" }, { server:status "-x 8.8.8.9",
+      server:status "-x 2001:4860:4860::8889", server:status "-x 10.0.0.9", server:status "-x fd00::9" })
   end)
 end)
 

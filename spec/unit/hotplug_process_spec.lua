@@ -33,7 +33,7 @@ describe("hoststore hotplug", function()
   -- The process alone, with nobody to drain behind it.
   local function run_alone(words, variables)
     assert(spool.prepare(path))
-    local lock = assert(core.sys.try_lock(path .. "/lock"))
+    local lock = assert(core.sys.lock(path .. "/lock"))
     local output, status = run(words, variables)
     lock:release()
     assert.same({ "", 0 }, { output, status })
@@ -74,7 +74,7 @@ describe("hoststore hotplug", function()
   -- Until nobody drains any more.
   local function wait_for_drainer()
     system.wait("the spool is drained", function()
-      local lock = core.sys.try_lock(path .. "/lock")
+      local lock = core.sys.lock(path .. "/lock")
       if lock then lock:release() end
       return lock and #assert(spool.waiting(path)) == 0
     end)
@@ -125,7 +125,7 @@ describe("hoststore hotplug", function()
 
   it("loads neither argparse nor JSON nor a database before it returns", function()
     assert(spool.prepare(path))
-    local lock = assert(core.sys.try_lock(path .. "/lock"))
+    local lock = assert(core.sys.lock(path .. "/lock"))
     local script = directory .. "/script.lua"
     system.write(script, [[
       local status = require("hoststore.cli").run { "hotplug", "add", "aa", "10.0.0.5", "laptop" }
@@ -171,7 +171,7 @@ describe("hoststore hotplug", function()
     end)
     assert.equal(1, #assert(spool.waiting(path)))
     system.wait("the drainer has gone", function()
-      local lock = core.sys.try_lock(path .. "/lock")
+      local lock = core.sys.lock(path .. "/lock")
       if lock then lock:release() end
       return lock
     end)
@@ -191,7 +191,7 @@ describe("hoststore hotplug", function()
 
   it("leaves the spool to a drainer that is at work", function()
     assert(spool.prepare(path))
-    local lock = assert(core.sys.try_lock(path .. "/lock"))
+    local lock = assert(core.sys.lock(path .. "/lock"))
     assert.same({ "another process does it\n", 0 }, { run "--drain" })
     lock:release()
   end)

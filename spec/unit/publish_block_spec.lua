@@ -1,5 +1,4 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -8,20 +7,15 @@ local files, read, write = system.files, system.read, system.write
 local BLOCK = "# BEGIN hoststore hosts\n10.0.0.1\tnas.lan\n# END hoststore hosts\n"
 
 describe("publishing a block", function()
-  local store, home, directory, path
+  local store, directory, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function publish(flags, output)
     output = output or {}
@@ -132,8 +126,7 @@ describe("publishing a block", function()
     write(path, "127.0.0.1 localhost\n")
     local pipes = {}
     for i = 1, 4 do
-      pipes[i] = system.popen(system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-        json.encode { { path = path, mode = "block", name = "b" .. i } }))
+      pipes[i] = system.popen(publishing.process { path = path, mode = "block", name = "b" .. i })
     end
     for i = 1, 4 do
       assert.equal(("b%d\twritten\tnil\t\n"):format(i), pipes[i]:read "*a")

@@ -1,5 +1,4 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -10,21 +9,12 @@ describe("publishing a file", function()
   local store, home, directory, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory, home = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
-
-  local function publisher(output, step)
-    return system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }, step)
-  end
+  after_each(publishing.finish)
 
   it("killed at any step shows the old file or the new one, and keeps nobody from publishing", function()
     assert(store:publish(path))
@@ -33,7 +23,7 @@ describe("publishing a file", function()
       steps = steps + 1
       assert(store:add { ip = "10.0.1." .. steps, hostname = "h" .. steps })
       local old, new = read(path), store:export "hosts"
-      finished = system.run(publisher({ path = path }, steps)):find "written"
+      finished = system.run(publishing.process({ path = path }, steps)):find "written"
       local now = read(path)
       assert.is_true(now == old or now == new)
       -- Neither of them is taken for a change by hand.
@@ -59,7 +49,8 @@ describe("publishing a file", function()
       local old = read(path)
       assert(store:add { ip = "10.0.1." .. round, hostname = "h" .. round })
       local new = store:export "hosts"
-      system.run(("%s & pid=$!; sleep 0.%02d; kill -9 $pid; wait $pid"):format(publisher { path = path }, round * 2))
+      system.run(("%s & pid=$!; sleep 0.%02d; kill -9 $pid; wait $pid"):format(publishing.process { path = path },
+        round * 2))
       local now = read(path)
       assert.is_true(now == old or now == new)
       assert.is_nil(store:publish_outputs({ { path = path } })[1].error)
@@ -83,35 +74,61 @@ describe("publishing a file", function()
   end)
 
   it("by many at once ends with the newest hosts, and each reader meanwhile sees a whole file", function()
-    local log = home .. "/log"
-    local output = { path = path, reload = system.words("cat " .. path .. " >/dev/null; echo >>" .. log) }
     assert(store:publish(path))
     local pipes = {}
     for i = 1, 8 do
       assert(store:add { ip = "10.0.1." .. i, hostname = "h" .. i })
-      pipes[i] = system.popen(publisher(output))
+      pipes[i] = system.popen(publishing.process { path = path })
       assert.equal("\n", read(path):sub(-1))
     end
-    local written = 0
     for i = 1, 8 do
-      local line = pipes[i]:read "*a"
+      assert.is_truthy(pipes[i]:read "*a":find "\t\n$")
       pipes[i]:close()
-      assert.is_truthy(line:find "\t\n$", line)
-      written = written + (line:find "written" and 1 or 0)
     end
     assert.equal(store:export "hosts", read(path))
-    local _, reloads = read(log):gsub("\n", "")
-    assert.is_true(written >= 1 and reloads >= 1 and reloads <= written)
-    local result = store:publish_outputs({ output })[1]
-    assert.same({ false, nil }, { result.changed, result.reloaded })
     assert.same({ "hosts" }, files(directory))
   end)
 
+  it("by many at once is followed by one reload a change at most, the last of which reads the last change", function()
+    -- What a name server does: it reads the file, and each time takes a line of the log.
+    local log, served = home .. "/log", home .. "/served"
+    local output = { path = path, reload = system.words(("echo >>%s; cat %s >%s"):format(log, path, served)) }
+    local function reloads()
+      return select(2, read(log):gsub("\n", ""))
+    end
+    for round = 1, 3 do
+      local pipes, written = {}, 0
+      system.write(log, "")
+      for i = 1, 8 do
+        assert(store:add { ip = ("10.%d.1.%d"):format(round, i), hostname = ("h%d-%d"):format(round, i) })
+        pipes[i] = system.popen(publishing.process(output))
+      end
+      for i = 1, 8 do
+        local line = pipes[i]:read "*a"
+        pipes[i]:close()
+        assert.is_truthy(line:find "\t\n$", line)
+        written = written + (line:find "written" and 1 or 0)
+      end
+      assert.equal(store:export "hosts", read(path))
+      assert.equal(store:export "hosts", read(served))
+      assert.is_true(written >= 1 and reloads() >= 1 and reloads() <= written, ("%d writes, %d reloads"):format(written,
+        reloads()))
+      local result = store:publish_outputs({ output })[1]
+      assert.same({ false, nil, false }, { result.changed, result.reloaded, result.reload.due })
+    end
+  end)
+
   if unshare then
-    for _, mode in ipairs { "file", "in-place", "block", "shards" } do
-      it("on a full disk gives full, keeps the old file, and leaves nothing (mode " .. mode .. ")", function()
-        local output = system.run(unshare .. "sh -c " .. system.quote(("mount -t tmpfs -o size=200k none %s && exec %s")
-          :format(directory, system.lua("spec/support/full_publish.lua", directory, mode))))
+    for what, case in pairs {
+      ["mode file"] = { mode = "file" }, ["mode in-place"] = { mode = "in-place" }, ["mode block"] = { mode = "block" },
+      ["mode shards"] = { mode = "shards" },
+      ["mode file, more than is kept in memory"] = { mode = "file", size = "8m", hosts = 700 },
+      ["mode in-place, more than is kept in memory"] = { mode = "in-place", size = "8m", hosts = 700 },
+    } do
+      it("on a full disk gives full, keeps the old file, and leaves nothing (" .. what .. ")", function()
+        local output = system.run(unshare .. "sh -c " .. system.quote(("mount -t tmpfs -o size=%s none %s && exec %s")
+          :format(case.size or "200k", directory, system.lua("spec/support/full_publish.lua", directory, case.mode,
+            case.hosts or 40))))
         assert.equal([[
 publishing failed as: full
 written: false

@@ -1,4 +1,4 @@
-local hoststore = require "hoststore"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local files, read, write = system.files, system.read, system.write
@@ -7,18 +7,14 @@ describe("a published file that was changed by hand", function()
   local store, directory, path
 
   before_each(function()
-    directory = system.directory()
-    store = assert(hoststore.open(":memory:"))
+    store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan", comment = "in the cellar" })
     assert(store:add { ip = "10.0.0.2", hostname = "printer.lan" })
     assert(store:add { ip = "10.0.0.3", hostname = "tv.lan", origin = "dhcp" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function publish(flags, output)
     output = output or {}
@@ -108,6 +104,38 @@ describe("a published file that was changed by hand", function()
     assert.equal("conflict", result.error.code)
     assert.same({ against = "store", path = path, more = 0, lines = { "-10.0.0.3\ttv.lan", "+10.0.0.4 more" } },
       result.drift[1])
+  end)
+
+  it("of many megabytes is told of by the lines that differ, and nothing is left beside it", function()
+    assert(store:transaction(function()
+      for i = 1, 150 do
+        assert(store:add { ip = "10.1.0." .. i, hostname = "big" .. i, comment = ("x"):rep(16000) })
+      end
+    end))
+    publish()
+    write(path, read(path) .. "10.9.0.1\tnine.lan\n")
+    local before = read(path)
+    for _, flags in ipairs { {}, { dry_run = true }, { adopt = true, dry_run = true } } do
+      assert.same({ "+10.9.0.1\tnine.lan" }, publish(flags).drift[1].lines)
+      assert.is_true(read(path) == before)
+      assert.same({ "hosts" }, files(directory))
+    end
+    assert.same({ created = 1, updated = 0, deleted = 0 }, publish({ adopt = true }).adopted)
+    assert.is_true(read(path) == store:export "hosts")
+    assert.same({ "hosts" }, files(directory))
+  end)
+
+  it("of a template is compared with what it makes now, and can be overwritten but not adopted", function()
+    local output = { template = "<% for host in hosts() do %>name <%= host.hostname %>\n<% end %>" }
+    publish(nil, output)
+    edit("name printer.lan\n", "name copier.lan\n")
+    local result = publish(nil, output)
+    assert.equal("conflict", result.error.code)
+    assert.same({ { path = path, against = "store", more = 0, lines = { "+name copier.lan", "-name printer.lan" } } },
+      result.drift)
+    assert.equal("unsupported", publish({ adopt = true }, output).error.code)
+    assert.is_true(publish({ force = true }, output).written)
+    assert.equal("name nas.lan\nname printer.lan\nname tv.lan\n", read(path))
   end)
 
   describe("and is adopted", function()

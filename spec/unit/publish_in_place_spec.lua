@@ -1,5 +1,4 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -10,17 +9,12 @@ describe("publishing in place", function()
   local store, home, directory, path
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory, home = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path = directory .. "/hosts"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function publish(flags)
     return store:publish_outputs({ { path = path, mode = "in-place" } }, flags)[1]
@@ -79,23 +73,26 @@ describe("publishing in place", function()
     assert.same({ "hosts" }, files(directory))
   end)
 
-  it("takes over what was changed by hand", function()
+  it("shows what was changed by hand, and takes it over", function()
     publish()
-    write(path, read(path) .. "10.0.0.7 seven.lan\n")
-    assert.equal("conflict", publish().error.code)
-    assert.equal(1, publish({ adopt = true }).adopted.created)
-    assert.equal("seven.lan", store:reverse("10.0.0.7")[1].hostname)
+    write(path, "10.0.0.7 seven.lan\n")
+    local inode, result = sys.stat(path).inode, publish()
+    assert.equal("conflict", result.error.code)
+    assert.same({ { path = path, against = "published", more = 0,
+      lines = { "-10.0.0.1\tnas.lan", "+10.0.0.7 seven.lan" } } }, result.drift)
+    assert.same({ created = 1, updated = 0, deleted = 1 }, publish({ adopt = true }).adopted)
+    assert.same({ "10.0.0.7\tseven.lan\n", inode }, { read(path), sys.stat(path).inode })
   end)
 
   it("loses no file, whatever step it is killed at: the next publish completes what was begun", function()
     publish()
-    local output, finished = json.encode { { path = path, mode = "in-place" } }, false
+    local output, finished = { path = path, mode = "in-place" }, false
     local inode, steps = sys.stat(path).inode, 0
     while not finished do
       steps = steps + 1
       assert(store:add { ip = "10.0.1." .. steps, hostname = "h" .. steps })
       local old, new = read(path), store:export "hosts"
-      finished = system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", output, steps)):find "written"
+      finished = system.run(publishing.process(output, steps)):find "written"
       assert.is_true(read(path) == old or read(path) == new)
       local result = publish()
       assert.is_nil(result.error)

@@ -1,26 +1,19 @@
-local core = require "hoststore.core"
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local sys = core.sys
+local sys = require("hoststore.core").sys
 local files, read, write, words = system.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
-  local store, home, directory, path, log
+  local store, directory, path, log
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
     path, log = directory .. "/hosts", directory .. "/log"
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function add(number)
     assert(store:add { ip = "10.0.1." .. number, hostname = "h" .. number })
@@ -86,39 +79,52 @@ describe("publish_outputs", function()
   end)
 
   it("renders a template, given as text or in a file, and keeps the file when it fails", function()
-    local before = package.loaded["hoststore.template"]
-    finally(function() package.loaded["hoststore.template"] = before end)
-    package.loaded["hoststore.template"] = {
-      generator = function(of, given)
-        if given.text:find "broken" then
-          return nil, core.error { code = "policy", message = given.name .. ":1: broken" }
-        end
-        return function(sink)
-          sink(("%s|%s|%s|%d\n"):format(given.text, given.name, tostring(given.format), of:count(given.filter)))
-        end
-      end,
-    }
-    assert.is_true(publish({ template = "one", name = "n", filter = { enabled = false } }).written)
-    assert.equal("one|n|nil|0\n", read(path))
-    write(directory .. "/template", "two")
+    local body = "<% for host in hosts() do %><%= host.hostname %>|<%= format %>\n<% end %>"
+    assert(store:add { ip = "10.0.0.2", hostname = "tv.lan", tags = { "iot" } })
+    assert.is_true(publish({ template = body, filter = { tags = { "iot" } } }).written)
+    assert.equal("tv.lan|text\n", read(path))
+    write(directory .. "/template", body)
     local output = { template = { path = directory .. "/template", format = "bind" } }
     assert.is_true(publish(output).written)
-    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
-    write(directory .. "/template", "broken")
-    assert.equal("policy", publish(output).error.code)
-    assert.equal("two|" .. directory .. "/template|bind|1\n", read(path))
+    assert.equal("nas.lan|bind\ntv.lan|bind\n", read(path))
+    assert.is_false(publish(output).changed)
+    write(directory .. "/template", "one\n<%= wrong %>")
+    local err = publish(output).error
+    assert.equal("policy", err.code)
+    assert.truthy(err.message:find(directory .. "/template:2:", 1, true), err.message)
+    assert.equal("nas.lan|bind\ntv.lan|bind\n", read(path))
     assert.equal("not_found", publish({ template = { path = directory .. "/missing" } }).error.code)
+    assert.same({ "hosts", "template" }, files(directory))
   end)
 
-  it("renders a text of many megabytes without keeping it, and writes it whole", function()
+  it("writes a text of many megabytes whole, wherever it differs, and leaves nothing when it fails", function()
     assert(store:transaction(function()
       for i = 1, 150 do
         assert(store:add { ip = "10.1.0." .. i, hostname = "big" .. i, comment = ("x"):rep(16000) })
       end
     end))
-    assert.is_true(publish({}).written)
-    assert.equal(store:export "hosts", read(path))
-    assert.is_false(publish({}).changed)
+    local body = "<% for host in hosts() do %><%= host.ip %> <%= host.comment %>\n<% end %>"
+    for _, output in ipairs { {}, { mode = "in-place" }, { template = body },
+      { template = body, mode = "in-place" } } do
+      local function expected()
+        return output.template and store:render { text = body } or store:export "hosts"
+      end
+      os.remove(path)
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+      assert.is_false(publish(output).changed)
+      -- The last line is behind the first megabyte.
+      local last = assert(store:add { ip = "10.9.0.1", hostname = "last" })
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+      assert(store:delete(last))
+      assert.is_true(publish(output).written)
+      assert.is_true(read(path) == expected())
+    end
+    local whole = read(path)
+    local result = publish { template = body .. "<% error 'no more' %>" }
+    assert.equal("policy", result.error.code)
+    assert.is_true(read(path) == whole)
     assert.same({ "hosts" }, files(directory))
   end)
 
@@ -222,14 +228,31 @@ describe("publish_outputs", function()
       assert.equal(3, count_lines(log))
     end)
 
+    it("that has failed is found later by whoever looks, also when it has been made up for since", function()
+      local flag = directory .. "/flag"
+      local output = { path = path, reload = reload(("echo no luck; test -e %s"):format(flag)) }
+      local start = sys.time()
+      assert.same({ due = false }, publish(output, { dry_run = true }).reload)
+      -- As cron does it, in the night, where nobody reads a message.
+      system.run(publishing.process(output))
+      local night = publish(output, { dry_run = true }).reload
+      assert.same({ true, nil }, { night.due, night.succeeded_at })
+      assert.is_true(night.failed_at >= start and night.failed_at <= sys.time())
+      assert.truthy(night.failure:find("status 1: no luck", 1, true), night.failure)
+      write(flag, "")
+      system.run(publishing.process(output))
+      local morning = publish(output).reload
+      assert.same({ false, night.failed_at, night.failure }, { morning.due, morning.failed_at, morning.failure })
+      assert.is_true(morning.succeeded_at >= night.failed_at)
+    end)
+
     it("is left to another process that is at it, which does it once more", function()
       local started, go = directory .. "/started", directory .. "/go"
       -- The first run waits for the second change; a limit keeps a failure from hanging.
       local script = ("echo >>%s; n=0; while [ ! -e %s ] && [ $n -lt 1000 ]; do sleep 0.02; n=$((n+1)); done")
         :format(started, go)
       local output = { path = path, reload = words(script) }
-      local pipe = system.popen(system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-        json.encode { output }))
+      local pipe = system.popen(publishing.process(output))
       system.wait("the other one reloads", function() return count_lines(started) == 1 end)
       for i = 1, 3 do
         add(i)
@@ -250,14 +273,15 @@ describe("publish_outputs", function()
       for step = 1, 40 do
         add(step)
         local before = count_lines(log)
-        local output = system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-          json.encode { { path = path, reload = command } }, step))
+        local output = system.run(publishing.process({ path = path, reload = command }, step))
         if output:find "written" then
           break
         end
         killed = killed + 1
         local changed = sys.stat(path) ~= nil and read(path) == store:export "hosts"
-        local result = publish { reload = command }
+        local result = publish({ reload = command }, { dry_run = true })
+        assert.is_true(result.changed or result.reload.due or count_lines(log) > before)
+        result = publish { reload = command }
         assert.is_nil(result.error)
         assert.equal(store:export "hosts", read(path))
         assert.is_true(count_lines(log) > before, ("step %d, changed before: %s"):format(step, tostring(changed)))
@@ -267,8 +291,8 @@ describe("publish_outputs", function()
     end)
 
     it("waits for more changes when it is told to, and another picks it up when that one is killed", function()
-      local pipe = system.popen("echo $$; exec " .. system.lua("spec/support/publisher.lua", home .. "/hosts.db",
-        json.encode { { path = path, reload = reload(), reload_delay = 600 } }))
+      local pipe = system.popen("echo $$; exec " .. publishing.process { path = path, reload = reload(),
+        reload_delay = 600 })
       local pid = pipe:read "*l"
       -- Looked for without touching the lock, which would send the other one away.
       local lock = os.getenv "HOSTSTORE_RUN" .. "/" .. require("hoststore.publish.reload").key(reload()) .. "-run.lock"
@@ -288,9 +312,8 @@ describe("publish_outputs", function()
   describe("where nothing can be kept in a directory for it", function()
     it("keeps lock and facts beside the file, under names with a dot, and does the same", function()
       local script = directory .. "/publish.sh"
-      local output = json.encode { { path = directory .. "/out/hosts", reload = words("echo >>" .. log) } }
-      write(script, "export HOSTSTORE_RUN=/dev/null/run; exec " .. system.lua("spec/support/publisher.lua",
-        home .. "/hosts.db", output))
+      local output = { path = directory .. "/out/hosts", reload = words("echo >>" .. log) }
+      write(script, "export HOSTSTORE_RUN=/dev/null/run; exec " .. publishing.process(output))
       assert(sys.mkdir_p(directory .. "/out"))
       local function run()
         return (system.run("sh " .. script):match "\t(.*)\n$")

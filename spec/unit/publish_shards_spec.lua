@@ -1,5 +1,4 @@
-local hoststore = require "hoststore"
-local json = require "hoststore.json"
+local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
@@ -9,15 +8,10 @@ describe("publishing shards", function()
   local store, home, directory
 
   before_each(function()
-    home, directory = system.directory(), system.directory()
-    store = assert(hoststore.open(home .. "/hosts.db"))
+    store, directory, home = publishing.begin()
   end)
 
-  after_each(function()
-    store:close()
-    system.remove(home)
-    system.remove(directory)
-  end)
+  after_each(publishing.finish)
 
   local function fill(first, last)
     assert(store:transaction(function()
@@ -211,11 +205,11 @@ describe("publishing shards", function()
   it("comes to the same whatever step it is killed at", function()
     fill(1, 250)
     publish()
-    local output, finished, steps = json.encode { { path = directory, mode = "shards" } }, false, 0
+    local output, finished, steps = { path = directory, mode = "shards" }, false, 0
     while not finished do
       steps = steps + 1
       fill(1000 * steps, 1000 * steps + 3)
-      finished = system.run(system.lua("spec/support/publisher.lua", home .. "/hosts.db", output, steps)):find "written"
+      finished = system.run(publishing.process(output, steps)):find "written"
       fill(1000 * steps + 4, 1000 * steps + 5)
       local result = publish()
       assert.is_nil(result.error)

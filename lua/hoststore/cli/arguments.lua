@@ -246,6 +246,8 @@ Modes:
    block     only what stands between two marker lines is ours
    shards    a directory of small files, for dnsmasq's hostsdir
 A file that was changed by hand since is left alone, and the change shown.
+A reload that failed is tried again by the next publish; --dry-run tells of
+the last one that failed, and whether one is due.
 The words of a command are separated by blanks; no shell reads them.]], [[
    hoststore publish /tmp/hosts/hoststore --reload "/etc/init.d/dnsmasq reload"
    hoststore publish /etc/hosts --mode block

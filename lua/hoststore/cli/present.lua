@@ -46,7 +46,8 @@ function present.host_json(host)
   return require("hoststore.format.ndjson").encode(host)
 end
 
-local function time_json(time)
+--- A time as JSON.
+function present.time_json(time)
   return time and '"' .. core.format_time(time) .. '"' or "null"
 end
 
@@ -56,7 +57,7 @@ local function field_json(field, value)
   if type(value) == "table" then
     return present.array(value, present.json)
   end
-  return IS_TIME[field] and time_json(value) or present.json(value)
+  return IS_TIME[field] and present.time_json(value) or present.json(value)
 end
 
 -- The fields that can change, in the order they are told.
@@ -77,7 +78,7 @@ end
 --- A line of the log or of a host's history.
 function present.entry_json(entry)
   return present.object(
-    "position", present.json(entry.position), "at", time_json(entry.at),
+    "position", present.json(entry.position), "at", present.time_json(entry.at),
     "actor", present.json(entry.actor), "reason", present.json(entry.reason),
     "type", present.json(entry.type), "stream", entry.stream and present.json(entry.stream),
     "version", present.json(entry.version), "changes", entry.changes and changes_json(entry.changes),
@@ -93,23 +94,23 @@ function present.event_json(event)
     "version", present.json(event.version), "id", present.json(event.id),
     "type", present.json(event.type), "data", present.json(event.data),
     "metadata", present.json(event.metadata), "actor", present.json(event.actor),
-    "reason", present.json(event.reason), "occurred_at", time_json(event.occurred_at),
-    "recorded_at", time_json(event.recorded_at)
+    "reason", present.json(event.reason), "occurred_at", present.time_json(event.occurred_at),
+    "recorded_at", present.time_json(event.recorded_at)
   )
 end
 
 function present.stream_json(stream)
   return present.object(
     "stream", present.json(stream.stream), "version", present.json(stream.version),
-    "partition", present.json(stream.partition), "created_at", time_json(stream.created_at),
-    "updated_at", time_json(stream.updated_at)
+    "partition", present.json(stream.partition), "created_at", present.time_json(stream.created_at),
+    "updated_at", present.time_json(stream.updated_at)
   )
 end
 
 function present.feed_json(feed)
   return present.object(
     "name", present.json(feed.name), "position", present.json(feed.position), "lag", present.json(feed.lag),
-    "epoch", present.json(feed.epoch), "updated_at", time_json(feed.updated_at)
+    "epoch", present.json(feed.epoch), "updated_at", present.time_json(feed.updated_at)
   )
 end
 
@@ -117,7 +118,7 @@ function present.snapshot_json(snapshot)
   return present.object(
     "id", present.json(snapshot.id), "name", present.json(snapshot.name),
     "trigger", present.json(snapshot.trigger), "position", present.json(snapshot.position),
-    "created_at", time_json(snapshot.created_at), "entry_count", present.json(snapshot.entry_count),
+    "created_at", present.time_json(snapshot.created_at), "entry_count", present.json(snapshot.entry_count),
     "hosts_content", snapshot.hosts_content and present.json(snapshot.hosts_content)
   )
 end

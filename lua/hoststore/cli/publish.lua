@@ -61,6 +61,11 @@ local function error_json(err)
     "field", err.field and present.json(err.field), "line", err.line and present.json(err.line))
 end
 
+local function reload_json(reload)
+  return present.object("due", present.json(reload.due), "succeeded_at", present.time_json(reload.succeeded_at),
+    "failed_at", present.time_json(reload.failed_at), "failure", present.json(reload.failure))
+end
+
 local function result_json(result)
   return present.object(
     "name", present.json(result.name), "path", present.json(result.path), "mode", present.json(result.mode),
@@ -69,6 +74,7 @@ local function result_json(result)
     "skipped", result.skipped and present.json(result.skipped),
     "checked", result.checked ~= nil and present.json(result.checked),
     "reloaded", result.reloaded ~= nil and present.json(result.reloaded),
+    "reload", result.reload and reload_json(result.reload),
     "adopted", result.adopted and "{" .. present.members(result.adopted, COUNTERS) .. "}",
     "drift", result.drift and present.array(result.drift, drift_json),
     "error", result.error and error_json(result.error)
@@ -87,12 +93,25 @@ end
 local RELOADED = { [true] = "yes", [false] = "failed", pending = "by another" }
 
 local function cells(result, options)
+  local due = options.dry_run and result.reload and result.reload.due
   return { result.name, result.path, state(result, options), result.checked and "yes" or "",
-    RELOADED[result.reloaded] or "" }
+    due and "due" or RELOADED[result.reloaded] or "" }
+end
+
+-- A reload that failed in the night, for who looks in the morning.
+local function explain_reload(result, out)
+  local reload = result.reload
+  if reload and reload.failed_at then
+    out:message(("%s: at %s %s%s"):format(result.name, present.time(reload.failed_at), reload.failure,
+      reload.due and "" or "; it succeeded at " .. present.time(reload.succeeded_at)))
+  end
 end
 
 -- What people have to know besides: what was changed by hand, what became of it, what went wrong.
-local function explain(result, out)
+local function explain(result, options, out)
+  if options.dry_run then
+    explain_reload(result, out)
+  end
   for _, drift in ipairs(result.drift or {}) do
     out:message(("%s was changed by hand:"):format(drift.path))
     for _, line in ipairs(drift.lines) do
@@ -109,7 +128,7 @@ end
 
 local function answer_one(result, options, out)
   if not out.json then
-    explain(result, out)
+    explain(result, options, out)
   end
   if result.error then
     result.error.drift = result.drift and present.array(result.drift, drift_json)
@@ -134,7 +153,7 @@ local function answer_all(results, options, out)
   for _, result in ipairs(results) do
     failed = failed or result.error ~= nil
     if not out.json then
-      explain(result, out)
+      explain(result, options, out)
       if result.error then
         out:message(result.name .. ": " .. result.error.message)
       end

@@ -3,10 +3,11 @@
 ---   host-record=nas.lan,nas,192.168.1.2
 ---
 --- Each answers for just its names (address= would also answer for all names below) and makes the
---- PTR record of the address, unless a line before has made one: so none is written by itself. The
---- records of a name with several addresses add up. Comments and tags are left out. dnsmasq reads its
---- configuration when it starts, and does not start when a line is wrong; hosts(5) is read again at
---- each SIGHUP.
+--- PTR record of the address, unless a line before has made one. So no ptr-record= is written: it
+--- would change no answer, with a second name for an address give two, and dnsmasq would take eight
+--- times as long to start with 100 000 of them. The records of a name with several addresses add up.
+--- Comments and tags are left out. dnsmasq reads its configuration when it starts, and does not start
+--- when a line is wrong; hosts(5) is read again at each SIGHUP.
 local dns = require "hoststore.format.dns"
 
 local dnsmasq = {}

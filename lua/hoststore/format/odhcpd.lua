@@ -24,9 +24,11 @@ local function read_line(line)
   local client, iaid, name, ends, addresses = line:match "^# %S+ (%S+) (%S+) (%S+) (%-?%d+) %S+ %d+ ?(.*)$"
   if not client then return nil, "the line is no lease of odhcpd" end
   local found = {}
-  for ip, length in addresses:gmatch "(%S+)/(%d+)" do
-    local is_v6 = ip:find(":", 1, true)
-    if ends ~= "0" and length == (is_v6 and "128" or "32") then
+  -- Word by word: looking for both parts at once takes time by the square of a long word.
+  for word in addresses:gmatch "%S+" do
+    local ip, length = word:match "^([^/]+)/(%d+)$"
+    local is_v6 = ip and ip:find(":", 1, true)
+    if ip and ends ~= "0" and length == (is_v6 and "128" or "32") then
       local tag = lease.client(client, ip, is_v6 and tostring(tonumber(iaid, 16)):gsub("%.0$", "") or nil)
       if not tag then return nil, "the line has no MAC address or DUID" end
       found[#found + 1] = { ip = ip, client = tag, expires_at = read_end(ends),

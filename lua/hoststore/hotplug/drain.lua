@@ -180,7 +180,7 @@ local function drain_all(store, path, options, lock, result)
     if not done then return nil, err end
     local names = spool.waiting(path)
     if not names or #names == 0 then return true end
-    lock = sys.try_lock(path .. "/lock")
+    lock = sys.lock(path .. "/lock")
   end
   return true
 end
@@ -199,7 +199,7 @@ function drain.run(store, path, options, lock)
   if not lock then
     local ready, message = spool.prepare(path)
     if not ready then return nil, core.error { code = "readonly", message = message } end
-    lock, message = sys.try_lock(path .. "/lock")
+    lock, message = sys.lock(path .. "/lock")
     if lock == nil then return nil, core.error { code = "query", message = message } end
     if not lock then return false end
   end

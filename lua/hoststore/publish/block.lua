@@ -106,7 +106,7 @@ end
 ---@return table[]? pieces, table|hoststore.Error made
 function block.pieces(job, generate)
   local path, output = job.output.path, job.output
-  local made = rendering.make(generate, nil, math.huge)
+  local made = rendering.text(generate)
   local content = ended(made.text)
   local good, err = check_content(path, content)
   if not good then

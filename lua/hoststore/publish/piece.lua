@@ -80,33 +80,32 @@ local function open(self, prefix)
   return nil, message, errno
 end
 
---- Writes the new file, which nobody sees yet, down to the disk.
+--- Begins the new file, which nobody sees yet. Raises errors, as the sink it returns does.
 ---@param prefix string  of the place
----@return true?, hoststore.Error? err
-function piece.prepare(self, prefix)
+---@return fun(text: string) sink
+function piece.begin(self, prefix)
   local message, errno
   self.replacement, message, errno = open(self, prefix)
   if not self.replacement then
-    return refuse(message, errno)
+    error(file.failure(message, errno), 0)
   end
-  local ok, raised = pcall(self.write, function(text)
-    local written, problem, number = self.replacement:write(text)
-    if not written then
-      error(file.failure(problem, number), 0)
+  return file.sink(self.replacement)
+end
+
+--- Brings the new file down to the disk; one that was not written while it was made is written now.
+---@param prefix string  of the place
+---@return true?, hoststore.Error? err
+function piece.prepare(self, prefix)
+  return file.try(function()
+    if not self.replacement then
+      self.write(piece.begin(self, prefix))
     end
-  end)
-  local done = ok
-  if ok then
-    done, message, errno = self.replacement:prepare()
-  end
-  if done then
+    local done, message, errno = self.replacement:prepare()
+    if not done then
+      return refuse(message, errno)
+    end
     return true
-  end
-  piece.abandon(self)
-  if ok then
-    return refuse(message, errno)
-  end
-  return file.try(error, raised, 0)
+  end)
 end
 
 --- Lets the new file go.

@@ -26,7 +26,7 @@ local function wait_for_lock(path, patience)
   local deadline = sys.monotonic() + patience
   repeat
     local lock, message, errno = sys.lock(path)
-    if lock or errno ~= sys.errno.EWOULDBLOCK or sys.monotonic() >= deadline then
+    if lock ~= false or sys.monotonic() >= deadline then
       return lock, message, errno
     end
     sys.sleep(PAUSE)
@@ -43,15 +43,14 @@ function place.lock(directory, key, patience)
   local failure
   sys.mkdir_p(run_directory():sub(1, -2), PUBLIC)
   for _, prefix in ipairs(candidates(directory)) do
-    local lock, message, errno = wait_for_lock(prefix .. key .. ".lock", patience or PATIENCE)
+    local path = prefix .. key .. ".lock"
+    local lock, message, errno = wait_for_lock(path, patience or PATIENCE)
     if lock then
       return lock, prefix .. key
+    elseif lock == false then
+      return nil, core.error { code = "busy", message = path .. ": another publishes just now" }
     end
     failure = file.failure(message, errno)
-    if errno == sys.errno.EWOULDBLOCK then
-      failure.message = ("%s: another publishes just now"):format(message:match("^(.*):") or message)
-      break
-    end
   end
   return nil, failure
 end

@@ -1,7 +1,7 @@
 --- Reloads: once for however many changes, by one process at a time, and again when it has failed.
 ---
---- For each command there is a number of requests and the number up to which they have been met. Who changes an
---- output asks first, so that a reload is not forgotten when its process is killed behind the change.
+--- For each command there is a number of requests and the number up to which they have been met. Who has changed
+--- an output asks for one.
 local place = require "hoststore.publish.place"
 local command = require "hoststore.publish.command"
 local core = require "hoststore.core"
@@ -47,6 +47,21 @@ function reload.due(directory, words)
   return requested > done and requested or nil
 end
 
+---@class hoststore.Reload
+---@field due boolean  it is still to be run: it has failed, or its process has been killed before
+---@field succeeded_at number?  when it did the last time
+---@field failed_at number?
+---@field failure string?  what went wrong then; success does not make it forgotten
+
+--- What is known of a reload, by whoever it was run.
+---@return hoststore.Reload
+function reload.known(directory, words)
+  local facts = place.read(place.find(directory, reload.key(words)))
+  local requested, done = numbers(facts)
+  return { due = requested > done, succeeded_at = tonumber(facts.succeeded_at),
+    failed_at = tonumber(facts.failed_at), failure = facts.failure }
+end
+
 local function wait(seconds)
   local deadline = sys.monotonic() + seconds
   while sys.monotonic() < deadline do
@@ -63,7 +78,12 @@ local function run_once(directory, words, given)
     if good then
       facts.done = ("%d"):format(math.max(done, requested or done))
     end
-    facts.failure, facts.failed_at = err and err.message, err and core.format_time(sys.time())
+    local now = ("%.6f"):format(sys.time())
+    if good then
+      facts.succeeded_at = now
+    else
+      facts.failed_at, facts.failure = now, err.message
+    end
   end)
   if not good then
     return nil, err

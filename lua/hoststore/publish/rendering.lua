@@ -7,27 +7,9 @@ local formats = require "hoststore.format"
 local sys = core.sys
 local rendering = {}
 
-local BLOCK = 32 * 1024
-
--- Gathers what a generator gives into pieces worth a system call.
-local function in_blocks(generate, take)
-  local pending, size = {}, 0
-  local function flush()
-    if size > 0 then
-      take(table.concat(pending))
-    end
-    pending, size = {}, 0
-  end
-  local count, skipped = generate(function(text)
-    pending[#pending + 1] = text
-    size = size + #text
-    if size >= BLOCK then
-      flush()
-    end
-  end)
-  flush()
-  return count, skipped
-end
+-- What is longer is not kept in memory.
+local BOUND = 1024 * 1024
+local COPIED = 32 * 1024
 
 local function from_template(store, output)
   local given = type(output.template) == "string" and { text = output.template } or output.template
@@ -62,55 +44,100 @@ local function companion(target)
   if target and not handle and errno ~= sys.errno.ENOENT then
     error(file.failure(message, errno), 0)
   end
-  local same = handle ~= nil
-  return function(text)
-    same = same and handle:read(#text) == text
-  end, function()
-    same = same and handle:read(1) == nil
+  local self = { same = handle ~= nil }
+  function self.compare(text)
+    self.same = self.same and handle:read(#text) == text
+  end
+  -- Gives the bytes it began with. Somebody may have written into it since they were read.
+  function self.copy(size, wanted, sink)
+    local digest = sys.digest ""
+    handle:seek("set", 0)
+    while size > 0 do
+      local text = handle:read(math.min(size, COPIED)) or ""
+      digest, size = sys.digest(text, digest), text == "" and 0 or size - #text
+      sink(text)
+    end
+    if digest ~= wanted then
+      error(core.error { code = "busy", message = target .. ": somebody else is writing into it" }, 0)
+    end
+  end
+  function self.finish()
+    self.same = self.same and handle:read(1) == nil
     if handle then
       handle:close()
     end
-    return same
+    return self.same
   end
+  return self
 end
 
--- All of the text when it is no longer than the bound; its digest and size in any case.
-local function make(generate, target, bound)
-  local made, parts = { size = 0, digest = sys.digest "" }, {}
-  local compare, finish = companion(target)
-  local ok, count, skipped = pcall(in_blocks, generate, function(text)
-    made.digest, made.size = sys.digest(text, made.digest), made.size + #text
-    compare(text)
-    parts = made.size <= bound and parts
+-- Keeps what is made: in memory up to the bound, and what is longer in a file that `spill` begins. As long as
+-- it is the same as what the companion reads, that has it already.
+local function keeper(beside, bound, spill)
+  local made, parts, sink = { size = 0, digest = sys.digest "" }, {}, nil
+  local function begin()
+    sink = spill()
+    if parts then
+      sink(table.concat(parts))
+    else
+      beside.copy(made.size, made.digest, sink)
+    end
+  end
+  return made, function(text)
+    local fits = made.size + #text <= bound
+    if not fits and not sink and spill and not beside.same then
+      begin()
+    end
+    if sink then
+      sink(text)
+    end
+    parts = fits and parts or nil
     if parts then
       parts[#parts + 1] = text
     end
+    made.digest, made.size = sys.digest(text, made.digest), made.size + #text
+  end, function() return parts and table.concat(parts) end
+end
+
+local function make(generate, target, bound, spill)
+  local beside = companion(target)
+  local made, keep, kept = keeper(beside, bound, spill)
+  local ok, count, skipped = pcall(file.in_blocks, generate, function(text)
+    beside.compare(text)
+    keep(text)
   end)
-  made.same = finish()
+  made.same = beside.finish()
   if not ok then
     error(count, 0)
   end
-  made.count, made.skipped = count, skipped
-  made.text = parts and table.concat(parts)
+  made.count, made.skipped, made.text = count, skipped, kept()
   return made
 end
 
---- Renders. Result: digest, size and same (as the target holds already); text when that is no longer than
---- the bound, else `write(sink)` gives it once more. To be called in a reading transaction, which `write`
---- has to share. Raises errors of the store.
+--- Renders what is to be all of a file. Result: digest, size and same (as the target holds already). A text of
+--- more than a megabyte is not kept in memory, but given to the sink that `spill` returns, unless it is the
+--- same; without one it is let go. `write(sink)` gives the text, which may mean to make it once more. To be
+--- called in a reading transaction, which `write` has to share. Raises errors of the store.
 ---@param generate function
----@param target string?  the file to compare it with
----@param bound number
+---@param target string  the file to compare it with
+---@param spill (fun(): fun(text: string))?
 ---@return table made
-function rendering.make(generate, target, bound)
-  local made = make(generate, target, bound)
+function rendering.make(generate, target, spill)
+  local made = make(generate, target, BOUND, spill)
   function made.write(sink)
     if made.text then
       return sink(made.text)
     end
-    in_blocks(generate, sink)
+    file.in_blocks(generate, sink)
   end
   return made
+end
+
+--- Renders what is to be a part of a file, or several files: its text is kept in memory.
+---@param generate function
+---@return table made  with text
+function rendering.text(generate)
+  return make(generate, nil, math.huge)
 end
 
 --- The text that was made of the hosts as they were at a position and a time, or nil when that cannot be

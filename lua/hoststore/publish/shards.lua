@@ -149,7 +149,7 @@ end
 --- A piece for each file, those to be removed first.
 ---@return table[]? pieces, table|hoststore.Error made
 function shards.pieces(job, generate)
-  local made = rendering.make(generate, nil, math.huge)
+  local made = rendering.text(generate)
   local stale, err = ours(job)
   if not stale then
     return nil, err

@@ -7,9 +7,6 @@ local rendering = require "hoststore.publish.rendering"
 local sys = core.sys
 local whole = {}
 
--- What is longer is not kept in memory, but made a second time when it has to be written.
-local BOUND = 1024 * 1024
-
 --- The file behind all links, and the directory it is in.
 ---@return string? target, string|hoststore.Error directory
 function whole.locate(output)
@@ -43,14 +40,20 @@ end
 --- The one piece of it.
 ---@return table[]? pieces, table|hoststore.Error made
 function whole.pieces(job, generate)
-  local made = rendering.make(generate, job.target, BOUND)
-  return { {
-    key = "content", path = job.target, digest = made.digest, same = made.same, torn = job.torn,
-    found = made.same and made.digest or sys.file_digest(job.target) or nil,
-    in_place = job.output.mode == "in-place",
+  local content = {
+    key = "content", path = job.target, torn = job.torn, in_place = job.output.mode == "in-place",
     read = function() return whole.read(job.target) end,
-    write = made.write,
-  } }, made
+  }
+  local ok, made = pcall(rendering.make, generate, job.target, not job.dry_run and function()
+    return piece.begin(content, job.prefix)
+  end)
+  if not ok then
+    piece.abandon(content)
+    error(made, 0)
+  end
+  content.digest, content.same, content.write = made.digest, made.same, made.write
+  content.found = made.same and made.digest or sys.file_digest(job.target) or nil
+  return { content }, made
 end
 
 --- What the pieces of it were when it said this.

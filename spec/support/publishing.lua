@@ -1,0 +1,33 @@
+--- What the specs of publishing have in common: a store, and a directory to publish into.
+---   before_each(function() store, directory, home = publishing.begin() end)
+---   after_each(publishing.finish)
+local hoststore = require "hoststore"
+local json = require "hoststore.json"
+local system = require "spec.support.system"
+
+local publishing = {}
+local store, home, directory
+
+--- A store, an empty directory, and the one that has the store as hosts.db.
+---@return hoststore.Store, string, string
+function publishing.begin()
+  home, directory = system.directory(), system.directory()
+  store = assert(hoststore.open(home .. "/hosts.db"))
+  return store, directory, home
+end
+
+function publishing.finish()
+  store:close()
+  system.remove(home)
+  system.remove(directory)
+end
+
+--- The command of a process that publishes an output, and kills itself before the step-th thing that it does.
+---@param output table
+---@param step integer?
+---@return string
+function publishing.process(output, step)
+  return system.lua("spec/support/publisher.lua", home .. "/hosts.db", json.encode { output }, step)
+end
+
+return publishing
