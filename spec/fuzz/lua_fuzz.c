@@ -13,12 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* libFuzzer has no other place for what lives as long as the process. */
 static lua_State *L;
 
-static int trace(lua_State *state)
-{
-	luaL_traceback(state, state, lua_tostring(state, 1), 1);
-	return 1;
-}
-
 static void fail(void)
 {
 	fprintf(stderr, "%s\n", lua_tostring(L, -1));
@@ -34,7 +28,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (!L || !name)
 		abort();
 	luaL_openlibs(L);
-	lua_pushcfunction(L, trace);
+	lua_getglobal(L, "debug");
+	lua_getfield(L, -1, "traceback");
+	lua_replace(L, 1);
 	if (luaL_dofile(L, "spec/fuzz/targets.lua"))
 		fail();
 	lua_getfield(L, -1, name);
@@ -45,7 +41,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* The stack holds trace, the table of targets, and the function. */
+/* The stack holds debug.traceback, the table of targets, and the function. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	lua_pushvalue(L, 3);
