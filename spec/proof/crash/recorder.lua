@@ -1,0 +1,72 @@
+--- Runs a program and has all written down that it does to the files below a directory.
+local disk = require "spec.proof.crash.disk"
+local lfs = require "lfs"
+local system = require "spec.support.system"
+
+local recorder = {}
+
+--- A directory for what is written and read again thousands of times: in memory, where there is one.
+function recorder.directory()
+  local output, status = system.run "mktemp -d -p /dev/shm"
+  return status == 0 and output:gsub("\n$", "") or system.directory()
+end
+
+--- Puts a state of the disk into a directory, in place of what was there.
+function recorder.lay_out(state, directory)
+  system.remove(directory)
+  assert(lfs.mkdir(directory))
+  for _, file in ipairs(state) do
+    if file.text then
+      system.write(directory .. "/" .. file.path, file.text)
+    else
+      assert(lfs.mkdir(directory .. "/" .. file.path))
+    end
+  end
+end
+
+-- Files that are mapped, not written: SQLite makes them anew after a crash.
+local function is_mapped(path)
+  return path:find "%-shm$" ~= nil
+end
+
+-- Each byte that is there has to come from the log, or the log is not to be believed.
+local function compare(root, log)
+  local whole = disk.new()
+  for _, record in ipairs(log) do
+    whole:apply(record)
+  end
+  local left = {}
+  for _, path in ipairs(system.files(root)) do
+    left[path] = system.read(root .. "/" .. path)
+  end
+  for _, file in ipairs(whole:state "all") do
+    assert(not file.text or is_mapped(file.path) or left[file.path] == file.text, "the log does not tell all of "
+      .. file.path)
+    left[file.path] = nil
+  end
+  assert(next(left) == nil, "the log does not tell of " .. tostring(next(left)))
+end
+
+--- Runs a Lua file with these arguments, and returns the records of what it did below DIRECTORY/root, which
+--- is empty at first. DIRECTORY/log is where it may write records of its own.
+---@param directory string
+---@param script string
+---@return table[] records
+function recorder.run(directory, script, ...)
+  local log, root = directory .. "/log", directory .. "/root"
+  os.remove(log)
+  recorder.lay_out({}, root)
+  local words = { os.getenv "LUA", script }
+  for _, word in ipairs { ... } do
+    words[#words + 1] = system.quote(tostring(word))
+  end
+  local preload = table.concat({ os.getenv "LD_PRELOAD" or "", os.getenv "BUILD" .. "/write_log.so" }, " ")
+  local output, status = system.run(("WRITE_LOG=%s WRITE_LOG_ROOT=%s LD_PRELOAD=%s %s"):format(log, root,
+    system.quote(preload), table.concat(words, " ")))
+  assert(status == 0, output)
+  local records = disk.records(log)
+  compare(root, records)
+  return records
+end
+
+return recorder
