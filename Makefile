@@ -11,6 +11,8 @@
 #   make fuzz         each of FUZZ_TARGETS for FUZZ_SECONDS
 #   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
+#   make proof        crashes and what else can befall a store, and writes spec/proof/RESULTS.md; SCALE=short
+#                     tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
 #                     its databases
 #   make install      under DESTDIR and PREFIX; make uninstall
@@ -69,7 +71,7 @@ SPECS = spec
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = check host_decode dump_line
 
-.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
+.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model proof lint lint-c \
 	bench bench-sqlite bench-postgres fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
@@ -186,6 +188,13 @@ model: deps-test
 	@$(MAKE) -s test-modules
 	@LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;;" LUA_CPATH="$(BUILD)/?.so;;" spec/support/with_postgres \
 		$(INTERPRETER) spec/model/main.lua $(SEED) $(N) "$(STORES)" "$(REPLAY)"
+
+SCALE = full
+PARTS =
+
+proof: deps-test
+	@$(MAKE) -s test-modules
+	@LUA=$(INTERPRETER) BUILD=$(BUILD) spec/proof/run $(SCALE) $(PARTS)
 
 lint: deps-lint
 	luacheck -q --no-color lua lua/hoststore.command spec sql examples
