@@ -1,8 +1,8 @@
 --- Proves what a power cut leaves of the files that hoststore writes besides its database:
 ---   files.lua short|full
 --- Files are written in each way and all that reaches the disk is written down. For each moment the states that
---- the disk may be found in are made (spec/proof/crash/disk.lua): a file is the old one or the new one, whole, and the new
---- one once that was acknowledged; and the next writing goes as if nothing had been.
+--- the disk may be found in are made (spec/proof/crash/disk.lua): a file is the old one or the new one, whole, and
+--- the new one once that was acknowledged; and the next writing goes as if nothing had been.
 local disk = require "spec.proof.crash.disk"
 local outputs = require "spec.proof.crash.outputs"
 local random_of = require "spec.support.random"
