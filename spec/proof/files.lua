@@ -114,8 +114,8 @@ local function try(way, records, seed)
   return tried, problems
 end
 
-local function record(way)
-  return recorder.run(directory, "spec/proof/crash/writer.lua", root, directory .. "/log", way, ROUNDS)
+local function record(way, seed)
+  return recorder.run(directory, seed, "spec/proof/crash/writer.lua", root, directory .. "/log", way, ROUNDS)
 end
 
 local function note_of(records)
@@ -123,7 +123,7 @@ local function note_of(records)
 end
 
 for seed, way in ipairs(outputs.names) do
-  local records = record(way)
+  local records = record(way, seed)
   local tried, problems = try(way, records, seed)
   for _, problem in ipairs(problems) do
     report.failure("%s", problem)
@@ -132,7 +132,7 @@ for seed, way in ipairs(outputs.names) do
 end
 
 -- A disk that says it has synced, and has not.
-local records, lying = record "file", {}
+local records, lying = record("file", 1), {}
 for _, entry in ipairs(records) do
   lying[#lying + 1] = entry.name ~= "sync" and entry or nil
 end

@@ -22,11 +22,16 @@ local databases = {
 
 local random = random_of(1)
 
--- The first moments of a process are its start: what is killed then has not begun. So it is tried how long the
--- start takes.
-local pace = 0.05
+-- How long a process may live is tried: what is killed in its first moments has not begun, and what is done before
+-- was not killed.
+local function adapt(pace, taken, killed, wanted)
+  if killed < wanted then
+    return pace * 0.8
+  end
+  return taken == 0 and math.min(pace * 1.25, 1) or pace
+end
 
-local function times(commands)
+local function times(commands, pace)
   local seconds = {}
   for i in ipairs(commands) do
     seconds[i] = pace * (0.3 + random(1000) / 500)
@@ -40,10 +45,10 @@ local function run_rounds(subject, directory, kills, counts)
       return
     end
     local commands = subject.commands()
-    local outputs, killed = killing.run(directory, commands, times(commands))
+    local outputs, killed = killing.run(directory, commands, times(commands, counts.pace))
     local taken = subject.took(outputs)
     counts.killed, counts.taken = counts.killed + killed, counts.taken + taken
-    pace = math.min(taken == 0 and pace * 1.3 or pace, 1)
+    counts.pace = adapt(counts.pace, taken, killed, #commands)
   end
 end
 
@@ -79,7 +84,7 @@ local function live(database, make, counts, kills)
 end
 
 local function live_until(database, make, kills)
-  local counts = { killed = 0, taken = 0, problems = 0, lives = 0 }
+  local counts = { killed = 0, taken = 0, problems = 0, lives = 0, pace = 0.08 }
   while counts.killed < kills and counts.problems == 0 do
     live(database, make, counts, kills)
     counts.lives = counts.lives + 1

@@ -10,7 +10,9 @@
  *   sync      what was written to the file, or in the directory, is on the disk
  *   remove    the name is gone
  *   rename    the bytes are the new name
- * Each is one write to the end of the log, behind what it tells of, so that whoever else notes there what was
+ * With $WRITE_LOG_RANDOM, a file, /dev/urandom gives the bytes of that, so that the same work writes the same log.
+ *
+ * A record is one write to the end of the log, behind what it tells of, so that whoever else notes there what was
  * acknowledged knows what came before. Threads are not looked after,
  * and a file may not be longer than a long says. */
 #include <dlfcn.h>
@@ -32,19 +34,20 @@
 
 enum { MAX_FILES = 1024 };
 
-static int log_fd = -1;
+static int log_fd = -1, random_fd = -1;
 static char root[PATH_MAX];
 static char *paths[MAX_FILES];	/* of the files that are open, by descriptor; NULL: not ours */
 
 __attribute__((constructor)) static void open_log(void)
 {
 	const char *name = getenv("WRITE_LOG"), *directory = getenv("WRITE_LOG_ROOT");
+	const char *bytes = getenv("WRITE_LOG_RANDOM");
 
 	if (!name || !directory || !realpath(directory, root))
 		return;
 	log_fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	for (int fd = 0; fd < MAX_FILES; fd++)
-		paths[fd] = NULL;
+	if (bytes)
+		random_fd = open(bytes, O_RDONLY | O_CLOEXEC);
 }
 
 /* -- the log -------------------------------------------------------------------------------------- */
@@ -146,6 +149,8 @@ EXPORT int open(const char *path, int flags, ...)
 	if (flags & O_CREAT)
 		mode = va_arg(args, mode_t);
 	va_end(args);
+	if (random_fd >= 0 && strcmp(path, "/dev/urandom") == 0)
+		return dup(random_fd);	/* goes on where the one before has stopped */
 	return opened(real(path, flags, mode), path, created, flags & O_TRUNC);
 }
 

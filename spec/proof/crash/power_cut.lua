@@ -19,8 +19,8 @@ local KINDS = { "all", "synced", "torn", "scattered", "scattered" }
 ---URL; session: about how many changes from an open to the next; sql: run on each new connection
 function power_cut.record(directory, life)
   local url = ("sqlite:%s/root/new/hosts.db?%s"):format(directory, life.options)
-  return recorder.run(directory, "spec/proof/crash/workload.lua", url, directory .. "/log", life.seed, life.changes,
-    life.session or 25, life.sql)
+  return recorder.run(directory, life.seed, "spec/proof/crash/workload.lua", url, directory .. "/log", life.seed,
+    life.changes, life.session or 25, life.sql)
 end
 
 -- -- one state -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 --- Runs a program and has all written down that it does to the files below a directory.
 local disk = require "spec.proof.crash.disk"
 local lfs = require "lfs"
+local random_of = require "spec.support.random"
 local system = require "spec.support.system"
 
 local recorder = {}
@@ -47,22 +48,34 @@ local function compare(root, log)
   assert(next(left) == nil, "the log does not tell of " .. tostring(next(left)))
 end
 
+-- More than a process reads.
+local function random_bytes(seed)
+  local random, bytes = random_of(seed), {}
+  for i = 1, 4096 do
+    bytes[i] = string.char(random(256) - 1)
+  end
+  return table.concat(bytes)
+end
+
 --- Runs a Lua file with these arguments, and returns the records of what it did below DIRECTORY/root, which
---- is empty at first. DIRECTORY/log is where it may write records of its own.
+--- is empty at first. DIRECTORY/log is where it may write records of its own. If it has no other clock than one
+--- of its own, the same seed gives the same records.
 ---@param directory string
+---@param seed integer
 ---@param script string
 ---@return table[] records
-function recorder.run(directory, script, ...)
-  local log, root = directory .. "/log", directory .. "/root"
+function recorder.run(directory, seed, script, ...)
+  local log, root, bytes = directory .. "/log", directory .. "/root", directory .. "/random"
   os.remove(log)
+  system.write(bytes, random_bytes(seed))
   recorder.lay_out({}, root)
   local words = { os.getenv "LUA", script }
   for _, word in ipairs { ... } do
     words[#words + 1] = system.quote(tostring(word))
   end
   local preload = table.concat({ os.getenv "LD_PRELOAD" or "", os.getenv "BUILD" .. "/write_log.so" }, " ")
-  local output, status = system.run(("WRITE_LOG=%s WRITE_LOG_ROOT=%s LD_PRELOAD=%s %s"):format(log, root,
-    system.quote(preload), table.concat(words, " ")))
+  local output, status = system.run(("WRITE_LOG=%s WRITE_LOG_ROOT=%s WRITE_LOG_RANDOM=%s LD_PRELOAD=%s %s"):format(log,
+    root, bytes, system.quote(preload), table.concat(words, " ")))
   assert(status == 0, output)
   local records = disk.records(log)
   compare(root, records)
