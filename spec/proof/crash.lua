@@ -9,7 +9,7 @@ local report = require "spec.proof.frame.report"
 local system = require "spec.support.system"
 
 local full = arg[1] == "full"
-local STATES = full and 3000 or 60
+local STATES = full and 2000 or 60
 local CHANGES = full and 120 or 40
 
 local directory = recorder.directory()
