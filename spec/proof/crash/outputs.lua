@@ -53,6 +53,16 @@ function outputs.add(store, i)
     comment = ("c"):rep(i % 90) })
 end
 
+--- No host any more.
+function outputs.clear(store)
+  assert(store:transaction(function()
+    for host in store:hosts() do
+      assert(store:delete(host))
+    end
+    return true
+  end))
+end
+
 --- Puts a file where there will be another one; shards have a directory there.
 function outputs.start(directory)
   local file = assert(sys.replace(directory .. "/hosts"))

@@ -12,10 +12,26 @@ function recorder.directory()
   return status == 0 and output:gsub("\n$", "") or system.directory()
 end
 
+-- Without a process for it: it is done for each state.
+local function clear(directory)
+  for name in lfs.dir(directory) do
+    local path = directory .. "/" .. name
+    if name ~= "." and name ~= ".." then
+      if not os.remove(path) then
+        clear(path)
+        assert(os.remove(path))
+      end
+    end
+  end
+end
+
 --- Puts a state of the disk into a directory, in place of what was there.
 function recorder.lay_out(state, directory)
-  system.remove(directory)
-  assert(lfs.mkdir(directory))
+  if lfs.attributes(directory, "mode") then
+    clear(directory)
+  else
+    assert(lfs.mkdir(directory))
+  end
   for _, file in ipairs(state) do
     if file.text then
       system.write(directory .. "/" .. file.path, file.text)

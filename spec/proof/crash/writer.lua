@@ -1,7 +1,7 @@
 --- A process that writes files, with spec/support/write_log.c preloaded:
 ---   writer.lua DIRECTORY LOG WAY ROUNDS
---- writes in the WAY, one of those of outputs.lua, with some hosts more each time, and notes in the log what is
---- there when it has succeeded.
+--- writes in the WAY, one of those of outputs.lua, with a host more each time and at last without any, and notes in
+--- the log what is there when it has succeeded.
 local outputs = require "spec.proof.crash.outputs"
 
 local directory, log_path, way, rounds = arg[1], arg[2], arg[3], tonumber(arg[4])
@@ -23,7 +23,11 @@ if way ~= "shards" then
 end
 acknowledge()
 for round = 1, rounds do
-  outputs.add(store, 1000 + round * 7)
+  if round < rounds then
+    outputs.add(store, 1000 + round * 7)
+  else
+    outputs.clear(store)
+  end
   assert(outputs.ways[way](store, directory))
   acknowledge()
 end
