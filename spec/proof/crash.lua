@@ -55,5 +55,7 @@ prove { durability = "full", journal = "truncate", page_size = 1024, seed = 1, s
   sql = "PRAGMA synchronous = OFF" }
 prove { durability = "normal", journal = "truncate", page_size = 1024, seed = 2, states = 150,
   planted = "too few syncs", sql = "PRAGMA synchronous = NORMAL" }
+prove { durability = "full", journal = "memory", page_size = 1024, seed = 3, states = 150,
+  planted = "a journal in memory" }
 system.remove(directory)
 report.finish()

@@ -79,6 +79,19 @@ local kinds = {
     end
   end,
   function()
+    local snapshots = assert(store:snapshots())
+    if snapshots[1] then
+      assert(store:delete_snapshot(snapshots[random(#snapshots)].id))
+    end
+  end,
+  function()
+    local orders = store:stream "orders"
+    local version = assert(orders:version())
+    if version > 0 then
+      assert(orders:save_snapshot(version, { n = version }))
+    end
+  end,
+  function()
     assert(store:transaction(function()
       for _ = 1, 3 do
         assert(store:add(new_host()))
