@@ -53,7 +53,7 @@ end
 -- Where the promise does not hold this has to notice it.
 prove { durability = "full", journal = "truncate", page_size = 1024, seed = 1, states = 150, planted = "no syncs",
   sql = "PRAGMA synchronous = OFF" }
-prove { durability = "normal", journal = "truncate", page_size = 1024, seed = 2, states = 150,
+prove { durability = "normal", journal = "truncate", page_size = 1024, seed = 2, states = 400,
   planted = "too few syncs", sql = "PRAGMA synchronous = NORMAL" }
 prove { durability = "full", journal = "memory", page_size = 1024, seed = 3, states = 150,
   planted = "a journal in memory" }
