@@ -24,10 +24,19 @@ local function stats_of(url)
   return stats
 end
 
-local function facts(begun)
+local function result_of(lines)
+  local failed = 0
+  for _, line in ipairs(lines) do
+    failed = failed + (line.failures > 0 and 1 or 0)
+  end
+  return ("%d passed, %d failed, at full scale"):format(#lines - failed, failed)
+end
+
+local function facts(lines, begun)
   local server = stats_of(os.getenv "HOSTSTORE_TEST_POSTGRES").server_version
   return {
-    { "Date", os.date("!%Y-%m-%d %H:%M UTC", begun) .. (", %d minutes"):format((os.time() - begun) / 60 + 0.5) },
+    { "Result", result_of(lines) },
+    { "Date", os.date("!%Y-%m-%d %H:%M UTC", begun) .. (", %.0f minutes"):format((os.time() - begun) / 60) },
     { "hoststore", output_of "git describe --always --dirty" },
     { "Lua", (rawget(_G, "jit") or {}).version or _VERSION },
     { "SQLite", stats_of "memory:".sqlite_version },
@@ -50,7 +59,7 @@ end
 ---@param begun number  when the run began
 function page.write(path, lines, begun)
   local text = { HEAD, "| | |\n|---|---|\n" }
-  for _, fact in ipairs(facts(begun)) do
+  for _, fact in ipairs(facts(lines, begun)) do
     text[#text + 1] = cells(fact[1], fact[2])
   end
   text[#text + 1] = "\n" .. cells("What", "How many", "Failures", "Seed", "Seconds", "Note", "Command")
