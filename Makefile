@@ -11,6 +11,8 @@
 #   make fuzz         each of FUZZ_TARGETS and FUZZ_LUA_TARGETS for FUZZ_SECONDS, FUZZ_JOBS at once
 #   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
+#   make proof        crashes and what else can befall a store, and writes spec/proof/RESULTS.md; SCALE=short
+#                     tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
 #                     its databases
 #   make install      under DESTDIR and PREFIX; make uninstall
@@ -59,7 +61,7 @@ HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo 
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
-TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so
+TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so $(BUILD)/write_log.so
 TEST_PROXY = $(BUILD)/cutting_proxy
 TEST_CLIENT = $(BUILD)/dhcp_client
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
@@ -73,7 +75,7 @@ FUZZ_TARGETS = check host_decode dump_line
 FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_uci import_leases \
 	import_odhcpd template policy
 
-.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
+.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model proof lint lint-c \
 	bench bench-sqlite bench-postgres fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
@@ -190,6 +192,13 @@ model: deps-test
 	@$(MAKE) -s test-modules
 	@LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;;" LUA_CPATH="$(BUILD)/?.so;;" spec/support/with_postgres \
 		$(INTERPRETER) spec/model/main.lua $(SEED) $(N) "$(STORES)" "$(REPLAY)"
+
+SCALE = full
+PARTS =
+
+proof: deps-test
+	@$(MAKE) -s test-modules
+	@LUA=$(INTERPRETER) BUILD=$(BUILD) spec/proof/run $(SCALE) $(PARTS)
 
 lint: deps-lint
 	luacheck -q --no-color lua lua/hoststore.command spec sql examples

@@ -649,6 +649,19 @@ static enum hs_code identify(struct hs_db *db, const struct hs_open *how, bool *
 	return HS_OK;
 }
 
+/* Of a journal that is written with fewer syncs a power cut can leave parts of two transactions, and the
+ * next to open the database would damage it: only a write-ahead log can do with fewer. (EXTRA, for who wants
+ * each commit to last, is FULL but for a journal that is deleted: its name might come back, and undo the commit.) */
+static enum hs_code relax(struct hs_db *db, struct hs_error *err)
+{
+	char mode[32];
+	enum hs_code code = pragma(db, "PRAGMA journal_mode", mode, err);
+
+	if (code || strcmp(mode, "wal") != 0)
+		return code;
+	return execute(db, "PRAGMA synchronous = NORMAL", err);
+}
+
 static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
 {
 	bool fresh;
@@ -660,9 +673,11 @@ static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struc
 		code = execute(db, page_size, err);
 	}
 	if (code == HS_OK)
-		code = execute(db, how->durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+		code = execute(db, how->durable ? "PRAGMA synchronous = EXTRA" : "PRAGMA synchronous = FULL", err);
 	if (code == HS_OK && !how->readonly && !is_memory(how))
 		code = set_journal(db, how, fresh, err);
+	if (code == HS_OK && !how->durable)
+		code = relax(db, err);
 	return code;
 }
 

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,14 +94,53 @@ static int sys_readlink(lua_State *L)
 	return 1;
 }
 
-/* Asks for a directory at PATH. One that is there already is welcome, whatever mkdir says of it. */
+static int sync_file(int fd)
+{
+	while (fsync(fd) < 0)
+		if (errno != EINTR)
+			return errno;
+	return 0;
+}
+
+/* Makes the names in DIRECTORY last. Some file systems cannot, and say EINVAL: they need not. */
+static int sync_directory(const char *directory)
+{
+	int number, fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno;
+	number = sync_file(fd);
+	close(fd);
+	return number == EINVAL ? 0 : number;
+}
+
+/* Makes the name PATH last. A directory that may be written to and not read cannot be synced. */
+static int sync_parent(const char *path)
+{
+	char directory[PATH_MAX];
+	const char *end = path + strlen(path);
+	int number;
+
+	while (end > path + 1 && end[-1] == '/')
+		end--;
+	while (end > path && end[-1] != '/')
+		end--;
+	if (end - path >= (ptrdiff_t)sizeof directory)
+		return ENAMETOOLONG;
+	snprintf(directory, sizeof directory, "%.*s", (int)(end - path), path);
+	number = sync_directory(*directory ? directory : ".");
+	return number == EACCES ? 0 : number;
+}
+
+/* Asks for a directory at PATH, which is to last: its name is synced. One that is there already is welcome,
+ * whatever mkdir says of it. */
 static int make_directory(const char *path, mode_t mode)
 {
 	struct stat st;
 	int number;
 
 	if (mkdir(path, mode) == 0)
-		return 0;
+		return sync_parent(path);
 	number = errno;
 	if (stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
@@ -370,26 +410,6 @@ static int write_all(int fd, const char *text, size_t length)
 		length -= (size_t)n;
 	}
 	return 0;
-}
-
-static int sync_file(int fd)
-{
-	while (fsync(fd) < 0)
-		if (errno != EINTR)
-			return errno;
-	return 0;
-}
-
-/* Makes a rename in DIRECTORY last. Some file systems cannot, and say EINVAL: they need not. */
-static int sync_directory(const char *directory)
-{
-	int number, fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno;
-	number = sync_file(fd);
-	close(fd);
-	return number == EINVAL ? 0 : number;
 }
 
 /* Owner first: a change of owner takes the set-id bits away. */

@@ -6,22 +6,12 @@
 --- A command is plain data, so that it can be printed and run again: { "update", clock = 1000, host = 2,
 --- changes = { comment = false } }. Hosts and snapshots are given by their number, 0 is no id at all, and
 --- `false` stands for hoststore.null.
+local random_of = require "spec.support.random"
 local values = require "spec.model.values"
 
 local commands = {}
 
---- A function: random(n) is one of 1 … n.
----@param seed integer
----@return fun(n: integer): integer
-function commands.random(seed)
-  local state = (seed * 7919 + 104729) % 2147483646 + 1
-  local function random(n)
-    state = state * 16807 % 2147483647
-    return math.floor(state / 8) % n + 1
-  end
-  for _ = 1, 5 do random(1) end
-  return random
-end
+commands.random = random_of
 
 local function pick(random, list)
   return list[random(#list)]

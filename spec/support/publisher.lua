@@ -6,7 +6,7 @@ local hoststore = require "hoststore"
 local json = require "hoststore.json"
 local sys = require("hoststore.core").sys
 
-local left = tonumber(arg[3]) or math.huge
+local left = tonumber(arg[3])
 
 local function killing(fn)
   return function(...)
@@ -25,13 +25,15 @@ local function kill_within(functions, names)
   end
 end
 
-local replacement = assert(sys.replace(arg[1] .. ".unused"))
-kill_within(getmetatable(replacement).__index, { "write", "prepare", "commit" })
-replacement:abort()
-kill_within(sys, { "lock", "replace", "overwrite", "unlink", "sync_directory", "spawn" })
+if arg[3] then
+  local replacement = assert(sys.replace(arg[1] .. ".unused"))
+  kill_within(getmetatable(replacement).__index, { "write", "prepare", "commit" })
+  replacement:abort()
+  kill_within(sys, { "lock", "replace", "overwrite", "unlink", "sync_directory", "spawn" })
+end
 
 local store = assert(hoststore.open(arg[1], { readonly = true }))
-for _, result in ipairs(store:publish_outputs(assert(json.decode(arg[2])))) do
+for _, result in ipairs(assert(store:publish_outputs(assert(json.decode(arg[2]))))) do
   print(result.name, result.written and "written" or "unchanged", tostring(result.reloaded),
     result.error and result.error.code .. ": " .. result.error.message or "")
 end

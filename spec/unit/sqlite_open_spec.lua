@@ -254,10 +254,14 @@ describe("opening an SQLite store", function()
       assert.equal("wal", assert(open(file)):stats().journal)
     end)
 
-    it("durability: each commit to the disk, or with the next checkpoint", function()
-      assert.equal("2", tostring(assert(open(path)):stats().synchronous))
-      assert.equal("2", tostring(assert(open(path, { durability = "full" })):stats().synchronous))
-      assert.equal("1", tostring(assert(open(path, { durability = "normal" })):stats().synchronous))
+    it("durability: each commit to the disk, or with the next checkpoint of a write-ahead log", function()
+      local function synchronous(name, options)
+        return tostring(assert(open(directory .. "/" .. name, options)):stats().synchronous)
+      end
+      assert.same({ "3", "3" }, { synchronous "hosts.db", synchronous("hosts.db", { durability = "full" }) })
+      assert.equal("1", synchronous("wal.db", { journal = "wal", durability = "normal" }))
+      assert.equal("1", synchronous("wal.db", { durability = "normal" }))
+      assert.equal("2", synchronous("truncate.db", { journal = "truncate", durability = "normal" }))
     end)
   end)
 

@@ -140,6 +140,9 @@ function piece.commit(self, prefix)
   local done, message, errno
   if self.remove then
     done, message, errno = sys.unlink(self.path)
+    if done then
+      done, message, errno = sys.sync_directory(parent(self.path))
+    end
   elseif self.copy then
     self.file_found = sys.file_digest(self.path)
     return write_in_place(self, prefix)
