@@ -4,9 +4,10 @@
 --- a time, brings what is there into the store. The settings are the environment's: HOSTSTORE_SPOOL, HOSTSTORE_DB,
 --- HOSTSTORE_TENANT, HOSTSTORE_ACTOR, HOSTSTORE_LEASE_EXPIRY ("no": leases get no end) and HOSTSTORE_ON_CHANGE
 --- (a program to run when hosts have changed).
-local sys = require("hoststore.core").sys
+local core = require "hoststore.core"
 local spool = require "hoststore.hotplug.spool"
 
+local sys = core.sys
 local hotplug = { failures = 0 }
 
 local function setting(name)
@@ -44,8 +45,9 @@ end
 --- Brings the events of the spool into the store: by hand, from cron, and in the background.
 ---@param given { db: string?, tenant: string?, actor: string?, spool: string? }?
 ---@param lock table?  the lock of the spool, when the caller has it
----@return { events: integer, written: integer, bad: integer, transactions: integer }|false|nil result  false: another
----process drains
+---@return { events: integer, written: integer, bad: integer, waiting: integer, transactions: integer }|false|nil result
+---  bad: were put aside; waiting: will be tried again, as scripts of the policies fail on them; false: another process
+---  drains
 ---@return hoststore.Error?
 function hotplug.drain(given, lock)
   local chosen = settings(given or {})
@@ -66,9 +68,12 @@ end
 function hotplug.sync(files, given)
   given = given or {}
   if type(files) == "string" then files = { files } end
-  local chosen = settings(given)
+  local chosen, path = settings(given), given.spool or spool.directory()
+  -- It says what is known of the clock.
+  local ready, message = spool.prepare(path)
+  if not ready then return nil, core.error { code = "readonly", message = message } end
   return with_store(chosen, function(store)
-    return require("hoststore.hotplug.sync")(store, files, given.format, given.spool or spool.directory(), chosen)
+    return require("hoststore.hotplug.sync")(store, files, given.format, path, chosen)
   end)
 end
 
@@ -76,6 +81,8 @@ local function drain_alone(path, lock)
   local ok, result, err = pcall(hotplug.drain, { spool = path }, lock)
   if not ok or result == nil then
     spool.log(path, "the leases wait: " .. tostring(ok and err or result))
+    lock:release()
+    require("hoststore.hotplug.drain").thin(path)
   end
 end
 
@@ -83,7 +90,10 @@ end
 ---@param path string?  the spool
 function hotplug.wake(path)
   path = path or spool.directory()
-  local lock, message = sys.lock(path .. "/lock")
+  local ready, lock, message
+  ready, message = spool.prepare(path)
+  if not ready then return nil, message end
+  lock, message = sys.lock(path .. "/lock")
   if lock == nil then return nil, message end
   if not lock then return true end
   local begun, problem = sys.background(lock, function() drain_alone(path, lock) end)
@@ -94,8 +104,9 @@ end
 local function take(event)
   local path = spool.directory()
   local name, message = spool.write(path, event)
-  if not name then return nil, message end
+  -- Also when there is no more room in it: the database may be back.
   hotplug.wake(path)
+  if not name then return nil, message end
   return true
 end
 

@@ -3,8 +3,7 @@
 
 local core = require "hoststore.core"
 local expect = require "spec.support.expect"
-local hoststore = require "hoststore"
-local spool = require "hoststore.hotplug.spool"
+local leases = require "spec.support.leases"
 local system = require "spec.support.system"
 
 local COMMAND = system.lua "lua/hoststore.command"
@@ -33,15 +32,9 @@ if enter then
       end
     end
 
-    local function is_idle()
-      local lock = core.sys.lock(path .. "/lock")
-      if lock then lock:release() end
-      return lock and #(spool.waiting(path) or {}) == 0
-    end
-
     after_each(function()
       stop()
-      system.wait("nobody drains", function() return not core.sys.stat(path) or is_idle() end)
+      leases.wait_for_drainer(path)
       system.remove(directory)
     end)
 
@@ -80,21 +73,11 @@ if enter then
     end
 
     local function with_store(fn)
-      local store = assert(hoststore.open(directory .. "/hosts.db"))
-      local ok, result = pcall(fn, store)
-      store:close()
-      if not ok then error(result, 0) end
-      return result
+      return leases.with_store(directory .. "/hosts.db", fn)
     end
 
     local function hosts()
-      return with_store(function(store)
-        local lines = {}
-        for i, host in ipairs(assert(store:list())) do
-          lines[i] = ("%s %s %s"):format(host.ip, host.hostname, host.tags[1] or host.origin)
-        end
-        return table.concat(lines, "\n")
-      end)
+      return table.concat(leases.hosts(directory .. "/hosts.db"), "\n")
     end
 
     local function wait_for(what)
@@ -198,21 +181,21 @@ if enter then
 
     it("tells of 200 leases on each SIGHUP, with names we have published, and nothing is written", function()
       local published = directory .. "/hosts"
-      local leases = {}
+      local lines = {}
       with_store(function(store)
         assert(store:add { ip = "192.168.55.15", hostname = "nas.lan" })
         assert(store:publish(published))
       end)
       local ends = math.floor(core.sys.time()) + 7200
       for i = 1, 200 do
-        leases[i] = ("%d aa:bb:cc:dd:ee:%02x 192.168.55.%d host%d *\n"):format(ends, i, i + 10, i)
+        lines[i] = ("%d aa:bb:cc:dd:ee:%02x 192.168.55.%d host%d *\n"):format(ends, i, i + 10, i)
       end
-      system.write(directory .. "/leases", table.concat(leases))
+      system.write(directory .. "/leases", table.concat(lines))
       start(script() .. " --domain=lan --addn-hosts=" .. published)
       system.wait("all leases are hosts", function()
         return with_store(function(store) return store:count() end) == 200
       end)
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       with_store(function(store)
         local host = assert(store:find("192.168.55.20", "host10"))
         assert(host:update { hostname = "books.lan", aliases = { "host10" } })
@@ -229,7 +212,7 @@ if enter then
         local told = system.read(directory .. "/runs")
         return told:find "%.15 nas\n" and told:find "%.20 books\n"
       end)
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       with_store(function(store)
         assert.equal("books.lan", assert(store:reverse "192.168.55.20")[1].hostname)
       end)
@@ -243,7 +226,7 @@ if enter then
         system.run("kill -HUP " .. pid)
         system.wait("all leases are told of", function() return runs() >= before + 200 end)
       end
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       assert.equal(position, with_store(core.position))
       assert.is_true(database == system.read(directory .. "/hosts.db"))
       assert.is_false(with_store(function(store) return store:publish(published) end))
