@@ -12,7 +12,7 @@
 #   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases
+#                     its databases; BENCH=hotplug for a swarm of leases
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -70,7 +70,7 @@ FUZZ_SECONDS = 60
 FUZZ_TARGETS = check host_decode dump_line
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model lint lint-c \
-	bench bench-sqlite bench-postgres fuzz fuzz-targets \
+	bench bench-sqlite bench-postgres bench-hotplug fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
 
@@ -194,10 +194,10 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
-# The databases to measure.
-BENCH = sqlite postgres
+# What to measure: databases, and a swarm of leases.
+BENCH = sqlite postgres hotplug
 BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
 bench: $(BENCH:%=bench-%)
@@ -211,6 +211,13 @@ bench-postgres: deps-bench
 	@$(MAKE) -s all $(OBJ)/bench_postgres
 	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
 		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
+
+bench-hotplug: deps-run
+	@$(MAKE) -s test-modules $(OBJ)/bench_swarm
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/hotplug.lua $(INTERPRETER) $(BUILD)
+
+$(OBJ)/bench_swarm: spec/bench/swarm.c | $(OBJ)
+	$(COMPILE) $(LDFLAGS) -o $@ $<
 
 $(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
