@@ -86,14 +86,9 @@ local function drain_alone(path, lock)
   end
 end
 
---- Starts a drainer in the background, unless there is one.
----@param path string?  the spool
-function hotplug.wake(path)
-  path = path or spool.directory()
-  local ready, lock, message
-  ready, message = spool.prepare(path)
-  if not ready then return nil, message end
-  lock, message = sys.lock(path .. "/lock")
+-- In a spool that was checked just now.
+local function start_drainer(path)
+  local lock, message = sys.lock(path .. "/lock")
   if lock == nil then return nil, message end
   if not lock then return true end
   local begun, problem = sys.background(lock, function() drain_alone(path, lock) end)
@@ -101,13 +96,26 @@ function hotplug.wake(path)
   return begun, problem
 end
 
+--- Starts a drainer in the background, unless there is one.
+---@param path string?  the spool
+---@return true?, string? message
+function hotplug.wake(path)
+  path = path or spool.directory()
+  local ready, message = spool.prepare(path)
+  if not ready then return nil, message end
+  return start_drainer(path)
+end
+
 local function take(event)
   local path = spool.directory()
   local name, message = spool.write(path, event)
-  -- Also when there is no more room in it: the database may be back.
+  if name then
+    start_drainer(path)
+    return true
+  end
+  -- There may be no room in it any more while the database is back.
   hotplug.wake(path)
-  if not name then return nil, message end
-  return true
+  return nil, message
 end
 
 --- Takes the event that this process was started for.

@@ -162,7 +162,7 @@ describe("the spool", function()
     for i = 1, 2000 do
       system.write(("%s/%019d-1-%010d"):format(path, i, i), "end\n")
     end
-    local lock = assert(sys.try_lock(path .. "/lock"))
+    local lock = assert(sys.lock(path .. "/lock"))
     assert.same({ ("hoststore: %s: 2000 events wait for the database, no more are taken\n"):format(path), 1 },
       { command "add aa:bb:cc:dd:ee:01 10.0.0.1 a" })
     lock:release()
