@@ -52,10 +52,14 @@ end
 function hotplug.drain(given, lock)
   local chosen = settings(given or {})
   local path = given and given.spool or spool.directory()
+  local drain, is_open = require "hoststore.hotplug.drain", false
   chosen.patient = lock ~= nil
-  return with_store(chosen, function(store)
-    return require("hoststore.hotplug.drain").run(store, path, chosen, lock)
+  local result, err = with_store(chosen, function(store)
+    is_open = true
+    return drain.run(store, path, chosen, lock)
   end)
+  if lock and not is_open then drain.thin(path) end
+  return result, err
 end
 
 --- Brings the hosts of origin "dhcp" in step with files of leases, by the same rules as events: what servers
@@ -81,9 +85,8 @@ local function drain_alone(path, lock)
   local ok, result, err = pcall(hotplug.drain, { spool = path }, lock)
   if not ok or result == nil then
     spool.log(path, "the leases wait: " .. tostring(ok and err or result))
-    lock:release()
-    require("hoststore.hotplug.drain").thin(path)
   end
+  lock:release()
 end
 
 -- In a spool that was checked just now.

@@ -228,11 +228,24 @@ local function drain_locked(store, path, options, result)
   end
 end
 
+--- Removes events that say nothing any more, since later ones say something else: what waits for a store that
+--- cannot be written does not grow with every renewal. For who has the lock.
+---@param path string
+function drain.thin(path)
+  local events, heeded = read_all(path, spool.waiting(path) or {}, {})
+  local _, idle = lease.reduce(to_leases(events, { expiry = false }, {}))
+  for _, list in ipairs { heeded, idle } do
+    for _, event in ipairs(list) do spool.remove(path, event.file) end
+  end
+end
+
 -- Who finds the lock taken leaves its event to us, even when we have looked for the last time already:
 -- so after letting go of the lock, look again.
 local function drain_all(store, path, options, lock, result)
   while lock do
     local ok, done, err = pcall(drain_locked, store, path, options, result)
+    -- Whatever becomes of that: others need the lock.
+    if not (ok and done) then pcall(drain.thin, path) end
     lock:release()
     if not ok then error(done, 0) end
     if not done then return nil, err end
@@ -241,20 +254,6 @@ local function drain_all(store, path, options, lock, result)
     lock = sys.lock(path .. "/lock")
   end
   return true
-end
-
---- Removes events that say nothing any more, since later ones say something else: what waits for a store that
---- cannot be written does not grow with every renewal. Does nothing while another process drains.
----@param path string
-function drain.thin(path)
-  local lock = sys.lock(path .. "/lock")
-  if not lock then return end
-  local events, heeded = read_all(path, spool.waiting(path) or {}, {})
-  local _, idle = lease.reduce(to_leases(events, { expiry = false }, {}))
-  for _, list in ipairs { heeded, idle } do
-    for _, event in ipairs(list) do spool.remove(path, event.file) end
-  end
-  lock:release()
 end
 
 --- Drains the spool into the store.
