@@ -106,21 +106,21 @@ local function judge(store, err)
 end
 
 --- Applies leases in the transaction of the caller. Those that are not are added to `refused`, with what they are
---- about and the reason; `waits` says that they may succeed later.
+--- about and the reason; `waits` says that they may succeed later, `is_tried` that it was seen.
 ---@return true?, hoststore.Error?
 function drain.apply(store, leases, by, refused)
   local failures = 0
+  local function refuse(event, reason, waits, is_tried)
+    refused[#refused + 1] = { file = event.file, event = event, reason = reason, waits = waits, is_tried = is_tried }
+  end
   for _, event in ipairs(leases) do
-    local is_tried, done, err = failures < FAILURES, nil, nil
-    local refusal = "waits"
-    if is_tried then
-      done, err = apply_one(store, event, by)
-      refusal = not done and judge(store, err)
-    end
-    if not (done or refusal) then return nil, err end
-    if not done then
-      refused[#refused + 1] = { file = event.file, event = event, waits = refusal == "waits", is_tried = is_tried,
-        reason = is_tried and err.message or "scripts of the policies fail on too many" }
+    if failures == FAILURES then
+      refuse(event, "scripts of the policies fail on others", true, false)
+    else
+      local done, err = apply_one(store, event, by)
+      local refusal = done or judge(store, err)
+      if not refusal then return nil, err end
+      if not done then refuse(event, err.message, refusal == "waits", true) end
       if refusal == "waits" then failures = failures + 1 end
     end
   end
