@@ -14,7 +14,7 @@
 #   make proof        crashes and what else can befall a store, and writes spec/proof/RESULTS.md; SCALE=short
 #                     tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases
+#                     its databases; BENCH=hotplug for a swarm of leases
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -76,7 +76,7 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model proof lint lint-c \
-	bench bench-sqlite bench-postgres fuzz fuzz-targets \
+	bench bench-sqlite bench-postgres bench-hotplug fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
 
@@ -207,10 +207,11 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o) $(OBJ)/lua_fuzz.o
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(OBJ)/lua_fuzz.o \
+	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
-# The databases to measure.
-BENCH = sqlite postgres
+# What to measure: databases, and a swarm of leases.
+BENCH = sqlite postgres hotplug
 BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
 bench: $(BENCH:%=bench-%)
@@ -224,6 +225,13 @@ bench-postgres: deps-bench
 	@$(MAKE) -s all $(OBJ)/bench_postgres
 	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
 		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
+
+bench-hotplug: deps-run
+	@$(MAKE) -s test-modules $(OBJ)/bench_swarm
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/hotplug.lua $(INTERPRETER) $(BUILD)
+
+$(OBJ)/bench_swarm: spec/bench/swarm.c | $(OBJ)
+	$(COMPILE) $(LDFLAGS) -o $@ $<
 
 $(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \

@@ -58,15 +58,16 @@ static void set_number(lua_State *L, const char *name, int64_t number)
 
 static const char *type_name(mode_t mode)
 {
-	return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : "other";
+	return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : S_ISLNK(mode) ? "link" : "other";
 }
 
+/* stat(path [, of_link]): of_link does not follow a symbolic link */
 static int sys_stat(lua_State *L)
 {
 	const char *path = check_path(L, 1);
 	struct stat st;
 
-	if (stat(path, &st) < 0)
+	if ((lua_toboolean(L, 2) ? lstat : stat)(path, &st) < 0)
 		return fail(L, path, errno);
 	lua_createtable(L, 0, 8);
 	lua_pushstring(L, type_name(st.st_mode));
@@ -397,7 +398,7 @@ static int sys_replace(lua_State *L)
 	return r->fd < 0 ? fail(L, r->path, errno) : 1;
 }
 
-static int write_all(int fd, const char *text, size_t length)
+int write_all(int fd, const char *text, size_t length)
 {
 	while (length) {
 		ssize_t n = write(fd, text, length);
@@ -680,6 +681,7 @@ static void push_errno(lua_State *L)
 	set_number(L, "EDQUOT", EDQUOT);
 	set_number(L, "EFBIG", EFBIG);
 	set_number(L, "EBUSY", EBUSY);
+	set_number(L, "EEXIST", EEXIST);
 }
 
 int luaopen_hoststore_sys(lua_State *L)

@@ -1,5 +1,6 @@
 --- store:export: the hosts in a format, as text, into a file or to an open one.
 local core = require "hoststore.core"
+local expiry = require "hoststore.expiry"
 local file = require "hoststore.file"
 local formats = require "hoststore.format"
 
@@ -18,7 +19,12 @@ function export.generator(store, name, filter, options)
   if not format then
     return nil, err
   end
-  options = { header = options and options.header, now = core.now(store) }
+  local now
+  now, err = expiry.now(store)
+  if not now then
+    return nil, err
+  end
+  options = { header = options and options.header, now = now }
   return function(sink)
     local position, failure = core.position(store)
     if not position then

@@ -4,9 +4,10 @@
 --- a time, brings what is there into the store. The settings are the environment's: HOSTSTORE_SPOOL, HOSTSTORE_DB,
 --- HOSTSTORE_TENANT, HOSTSTORE_ACTOR, HOSTSTORE_LEASE_EXPIRY ("no": leases get no end) and HOSTSTORE_ON_CHANGE
 --- (a program to run when hosts have changed).
-local sys = require("hoststore.core").sys
+local core = require "hoststore.core"
 local spool = require "hoststore.hotplug.spool"
 
+local sys = core.sys
 local hotplug = { failures = 0 }
 
 local function setting(name)
@@ -44,16 +45,21 @@ end
 --- Brings the events of the spool into the store: by hand, from cron, and in the background.
 ---@param given { db: string?, tenant: string?, actor: string?, spool: string? }?
 ---@param lock table?  the lock of the spool, when the caller has it
----@return { events: integer, written: integer, bad: integer, transactions: integer }|false|nil result  false: another
----process drains
+---@return { events: integer, written: integer, bad: integer, waiting: integer, transactions: integer }|false|nil result
+---  bad: were put aside; waiting: will be tried again, as scripts of the policies fail on them; false: another process
+---  drains
 ---@return hoststore.Error?
 function hotplug.drain(given, lock)
   local chosen = settings(given or {})
   local path = given and given.spool or spool.directory()
+  local drain, is_open = require "hoststore.hotplug.drain", false
   chosen.patient = lock ~= nil
-  return with_store(chosen, function(store)
-    return require("hoststore.hotplug.drain").run(store, path, chosen, lock)
+  local result, err = with_store(chosen, function(store)
+    is_open = true
+    return drain.run(store, path, chosen, lock)
   end)
+  if lock and not is_open then drain.thin(path) end
+  return result, err
 end
 
 --- Brings the hosts of origin "dhcp" in step with files of leases, by the same rules as events: what servers
@@ -66,9 +72,12 @@ end
 function hotplug.sync(files, given)
   given = given or {}
   if type(files) == "string" then files = { files } end
-  local chosen = settings(given)
+  local chosen, path = settings(given), given.spool or spool.directory()
+  -- It says what is known of the clock.
+  local ready, message = spool.prepare(path)
+  if not ready then return nil, core.error { code = "readonly", message = message } end
   return with_store(chosen, function(store)
-    return require("hoststore.hotplug.sync")(store, files, given.format, given.spool or spool.directory(), chosen)
+    return require("hoststore.hotplug.sync")(store, files, given.format, path, chosen)
   end)
 end
 
@@ -77,12 +86,11 @@ local function drain_alone(path, lock)
   if not ok or result == nil then
     spool.log(path, "the leases wait: " .. tostring(ok and err or result))
   end
+  lock:release()
 end
 
---- Starts a drainer in the background, unless there is one.
----@param path string?  the spool
-function hotplug.wake(path)
-  path = path or spool.directory()
+-- In a spool that was checked just now.
+local function start_drainer(path)
   local lock, message = sys.lock(path .. "/lock")
   if lock == nil then return nil, message end
   if not lock then return true end
@@ -91,12 +99,26 @@ function hotplug.wake(path)
   return begun, problem
 end
 
+--- Starts a drainer in the background, unless there is one.
+---@param path string?  the spool
+---@return true?, string? message
+function hotplug.wake(path)
+  path = path or spool.directory()
+  local ready, message = spool.prepare(path)
+  if not ready then return nil, message end
+  return start_drainer(path)
+end
+
 local function take(event)
   local path = spool.directory()
   local name, message = spool.write(path, event)
-  if not name then return nil, message end
+  if name then
+    start_drainer(path)
+    return true
+  end
+  -- There may be no room in it any more while the database is back.
   hotplug.wake(path)
-  return true
+  return nil, message
 end
 
 --- Takes the event that this process was started for.

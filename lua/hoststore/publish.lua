@@ -1,6 +1,7 @@
 --- store:publish and store:publish_outputs: files kept in step with the hosts, written only when they would
 --- change, checked before they take their place, and told about behind it.
 local core = require "hoststore.core"
+local expiry = require "hoststore.expiry"
 local command = require "hoststore.publish.command"
 local drift = require "hoststore.publish.drift"
 local export = require "hoststore.export"
@@ -92,7 +93,11 @@ local function make_plan(job, flags)
   if not plan.pieces then
     return nil, made
   end
-  plan.made, made.now = made, core.now(job.store)
+  plan.made = made
+  made.now, err = expiry.now(job.store)
+  if not made.now then
+    return nil, err
+  end
   made.position, err = core.position(job.store)
   if not made.position then
     return nil, err

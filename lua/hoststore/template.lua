@@ -28,6 +28,7 @@
 --- hundred hosts at a time, by_tag() and by_domain() all of them (some 2 kB each).
 local compile = require "hoststore.template.compile"
 local core = require "hoststore.core"
+local expiry = require "hoststore.expiry"
 local escapes = require "hoststore.escape"
 local export = require "hoststore.export"
 local file = require "hoststore.file"
@@ -206,8 +207,9 @@ end
 ---@param filter hoststore.Filter?
 ---@return hoststore.Context? context, hoststore.Error? err
 function template.context(store, filter)
-  local now = core.now(store)
-  local size, position, facts, err
+  local now, size, position, facts, err
+  now, err = expiry.now(store)
+  if not now then return nil, err end
   size, err = store:count(filter)
   if not size then return nil, err end
   position, err = core.position(store)

@@ -3,8 +3,7 @@
 
 local core = require "hoststore.core"
 local expect = require "spec.support.expect"
-local hoststore = require "hoststore"
-local spool = require "hoststore.hotplug.spool"
+local leases = require "spec.support.leases"
 local system = require "spec.support.system"
 
 local COMMAND = system.lua "lua/hoststore.command"
@@ -33,15 +32,9 @@ if enter then
       end
     end
 
-    local function is_idle()
-      local lock = core.sys.lock(path .. "/lock")
-      if lock then lock:release() end
-      return lock and #(spool.waiting(path) or {}) == 0
-    end
-
     after_each(function()
       stop()
-      system.wait("nobody drains", function() return not core.sys.stat(path) or is_idle() end)
+      leases.wait_for_drainer(path)
       system.remove(directory)
     end)
 
@@ -52,12 +45,12 @@ if enter then
       return text
     end
 
-    local function start(options)
+    local function start(options, database)
       local command = ("%s sh -c %s"):format(enter, system.quote(("ip addr add 192.168.55.1/24 dev lo; " ..
-        "HOSTSTORE_DB=%s/hosts.db HOSTSTORE_SPOOL=%s exec dnsmasq --no-daemon --conf-file=/dev/null --no-resolv " ..
+        "HOSTSTORE_DB=%s HOSTSTORE_SPOOL=%s exec dnsmasq --no-daemon --conf-file=/dev/null --no-resolv " ..
         "--no-hosts --port=16753 --interface=lo --user=root --dhcp-authoritative --no-ping --pid-file= " ..
         "--dhcp-alternate-port=16700,16800 --dhcp-range=192.168.55.10,192.168.55.250,2h " ..
-        "--dhcp-leasefile=%s/leases %s"):format(directory, path, directory, options)))
+        "--dhcp-leasefile=%s/leases %s"):format(database or directory .. "/hosts.db", path, directory, options)))
       system.run(("%s >%s/log 2>&1 & echo $! >%s/pid"):format(command, directory, directory))
       pid = system.read(directory .. "/pid"):match "%d+"
       system.wait("dnsmasq serves", function() return read_log():find "DHCP, IP range" end)
@@ -80,21 +73,11 @@ if enter then
     end
 
     local function with_store(fn)
-      local store = assert(hoststore.open(directory .. "/hosts.db"))
-      local ok, result = pcall(fn, store)
-      store:close()
-      if not ok then error(result, 0) end
-      return result
+      return leases.with_store(directory .. "/hosts.db", fn)
     end
 
     local function hosts()
-      return with_store(function(store)
-        local lines = {}
-        for i, host in ipairs(assert(store:list())) do
-          lines[i] = ("%s %s %s"):format(host.ip, host.hostname, host.tags[1] or host.origin)
-        end
-        return table.concat(lines, "\n")
-      end)
+      return table.concat(leases.hosts(directory .. "/hosts.db"), "\n")
     end
 
     local function wait_for(what)
@@ -194,25 +177,96 @@ if enter then
         wait_for("192.168.55.21 phone mac:" .. MAC2)
         assert.is_nil(read_log():find "PANIC")
       end)
+
+      -- The example, with what is to be found before it, and without modules that it does not need.
+      local function example(more)
+        local name = directory .. "/leases.lua"
+        system.write(name, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) ..
+          "for _, name in ipairs { 'cjson', 'argparse' } do\n" ..
+          "  package.preload[name] = function() error(name .. ' is not installed') end\nend\n" .. (more or "") ..
+          system.read "examples/dnsmasq-luascript/leases.lua")
+        return "--host-record=alive.lan,10.9.9.9 --dhcp-luascript=" .. name
+      end
+
+      local function helper()
+        return system.read(("/proc/%s/task/%s/children"):format(pid, pid))
+      end
+
+      local function assert_alive(since)
+        assert.equal(since, helper())
+        assert.equal("10.9.9.9\n", (system.run(join(pid) .. "dig @127.0.0.1 -p 16753 +short alive.lan")))
+        assert.is_nil(read_log():find "PANIC")
+      end
+
+      it("goes on telling its Lua while policies fail; what they refuse is in the log, what they broke on comes later",
+        function()
+          local policies = directory .. "/policies"
+          assert(core.sys.mkdir_p(policies))
+          system.write(policies .. "/10-rule.lua", "validate { name = 'x',")
+          start(example(), ("sqlite://%s/hosts.db?policies=%s"):format(directory, policies))
+          local since = helper()
+          assert.is_truthy(since:find "^%d+ $")
+
+          local function log_says(text)
+            system.wait("the log says " .. text, function()
+              return core.sys.stat(path .. "/log") and system.read(path .. "/log"):find(text, 1, true)
+            end)
+          end
+
+          send("request", MAC1, "192.168.55.20", "laptop")
+          log_says "10-rule.lua:1: "
+          assert.equal("", hosts())
+          assert_alive(since)
+
+          system.write(policies .. "/10-rule.lua", [[
+            tag { name = "all", filter = {}, add = "lease" }
+            validate { name = "no-bad", check = function(host)
+              return host.hostname ~= "bad", "nobody is called bad", "hostname"
+            end }]])
+          send("request", MAC2, "192.168.55.21", "phone")
+          wait_for("192.168.55.20 laptop lease\n192.168.55.21 phone lease")
+          send("request", "aa:bb:cc:dd:ee:03", "192.168.55.22", "bad")
+          log_says "refused: nobody is called bad"
+          assert_alive(since)
+
+          send("request", "aa:bb:cc:dd:ee:04", "192.168.55.23", "late")
+          wait_for("192.168.55.20 laptop lease\n192.168.55.21 phone lease\n192.168.55.23 late lease")
+          leases.wait_for_all(path)
+          assert.equal(2, #core.sys.list(path .. "/bad"))
+          assert_alive(since)
+        end)
+
+      it("goes on without hoststore where that is not installed", function()
+        start(example "package.path, package.cpath = '', ''\n")
+        local since = helper()
+        for i = 1, 3 do
+          send("request", "aa:bb:cc:dd:ee:0" .. i, "192.168.55.2" .. i, "laptop" .. i)
+        end
+        system.wait("the leases are there", function()
+          return core.sys.stat(directory .. "/leases") and system.read(directory .. "/leases"):find "laptop3"
+        end)
+        assert.is_truthy(read_log():find("leases are not recorded", 1, true))
+        assert_alive(since)
+      end)
     end
 
     it("tells of 200 leases on each SIGHUP, with names we have published, and nothing is written", function()
       local published = directory .. "/hosts"
-      local leases = {}
+      local lines = {}
       with_store(function(store)
         assert(store:add { ip = "192.168.55.15", hostname = "nas.lan" })
         assert(store:publish(published))
       end)
       local ends = math.floor(core.sys.time()) + 7200
       for i = 1, 200 do
-        leases[i] = ("%d aa:bb:cc:dd:ee:%02x 192.168.55.%d host%d *\n"):format(ends, i, i + 10, i)
+        lines[i] = ("%d aa:bb:cc:dd:ee:%02x 192.168.55.%d host%d *\n"):format(ends, i, i + 10, i)
       end
-      system.write(directory .. "/leases", table.concat(leases))
+      system.write(directory .. "/leases", table.concat(lines))
       start(script() .. " --domain=lan --addn-hosts=" .. published)
       system.wait("all leases are hosts", function()
         return with_store(function(store) return store:count() end) == 200
       end)
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       with_store(function(store)
         local host = assert(store:find("192.168.55.20", "host10"))
         assert(host:update { hostname = "books.lan", aliases = { "host10" } })
@@ -229,7 +283,7 @@ if enter then
         local told = system.read(directory .. "/runs")
         return told:find "%.15 nas\n" and told:find "%.20 books\n"
       end)
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       with_store(function(store)
         assert.equal("books.lan", assert(store:reverse "192.168.55.20")[1].hostname)
       end)
@@ -243,7 +297,7 @@ if enter then
         system.run("kill -HUP " .. pid)
         system.wait("all leases are told of", function() return runs() >= before + 200 end)
       end
-      system.wait("nobody drains", is_idle)
+      leases.wait_for_all(path)
       assert.equal(position, with_store(core.position))
       assert.is_true(database == system.read(directory .. "/hosts.db"))
       assert.is_false(with_store(function(store) return store:publish(published) end))

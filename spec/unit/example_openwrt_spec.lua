@@ -1,7 +1,7 @@
 -- examples/openwrt on a router that is a directory: its shell library, logger and dnsmasq are stand-ins.
 
 local core = require "hoststore.core"
-local hoststore = require "hoststore"
+local leases = require "spec.support.leases"
 local system = require "spec.support.system"
 
 local SHELL_FILES = { "etc/hotplug.d/dhcp/50-hoststore", "etc/hotplug.d/ntp/50-hoststore",
@@ -40,14 +40,12 @@ describe("examples/openwrt", function()
     assert(core.sys.mkdir_p(root .. "/tmp"))
   end)
 
-  local function is_idle()
-    local lock = core.sys.lock(root .. "/tmp/hoststore/spool/lock")
-    if lock then lock:release() end
-    return lock or not core.sys.stat(root .. "/tmp/hoststore/spool/lock")
+  local function wait_for_drainer()
+    leases.wait_for_drainer(root .. "/tmp/hoststore/spool")
   end
 
   after_each(function()
-    system.wait("nobody drains", is_idle)
+    wait_for_drainer()
     system.remove(root)
   end)
 
@@ -91,7 +89,7 @@ describe("examples/openwrt", function()
     -- What dnsmasq then says again.
     lease.ACTION, lease.DNSMASQ_DATA_MISSING, lease.DNSMASQ_LEASE_EXPIRES = "update", "1", "4102444800"
     hotplug("dhcp", lease)
-    system.wait("nobody drains", is_idle)
+    wait_for_drainer()
     lease.ACTION = "remove"
     hotplug("dhcp", lease)
     wait_for("tmp/hosts/hoststore", "")
@@ -120,9 +118,21 @@ describe("examples/openwrt", function()
     assert.equal(published:match "^[^\n]*\n", read "tmp/hosts/hoststore")
     assert.equal("reload\nreload\n", read "reloads")
     assert.is_nil(read "messages")
-    local store = assert(hoststore.open(root .. "/etc/hoststore/hoststore.db"))
-    assert.is_nil(assert(store:list())[1].expires_at)
-    store:close()
+    leases.with_store(root .. "/etc/hoststore/hoststore.db", function(store)
+      assert.is_nil(assert(store:list())[1].expires_at)
+    end)
+  end)
+
+  it("brings in from cron what had to wait for the database, and says in the log that it waits", function()
+    assert(core.sys.mkdir_p(root .. "/etc/hoststore/hoststore.db"))
+    assert(core.sys.mkdir_p(root .. "/tmp/hosts"))
+    hotplug("dhcp", { ACTION = "add", MACADDR = "aa:bb:cc:dd:ee:01", IPADDR = "192.168.1.50", HOSTNAME = "laptop" })
+    wait_for_drainer()
+    run(root .. "/usr/libexec/hoststore/refresh")
+    assert.is_truthy(read "messages":find("hoststore: .*hoststore%.db.*spool/log%)\n"))
+    assert(os.remove(root .. "/etc/hoststore/hoststore.db"))
+    assert.same({ "", 0 }, { run(root .. "/usr/libexec/hoststore/refresh") })
+    assert.equal("192.168.1.50\tlaptop\t# [mac:aa:bb:cc:dd:ee:01]\n", read "tmp/hosts/hoststore")
   end)
 
   it("says in the log what failed", function()
@@ -140,17 +150,8 @@ describe("examples/dnsmasq-luascript", function()
       print(pcall(lease, "add", { mac_address = "aa:bb:cc:dd:ee:01", ip_address = "10.0.0.5", hostname = "laptop" }))]])
     local settings = ("HOSTSTORE_SPOOL=%s/spool HOSTSTORE_DB=%s/hosts.db "):format(directory, directory)
     assert.equal("true\n", (system.run(settings .. system.lua(directory .. "/try.lua"))))
-    system.wait("the lease is a host", function()
-      local store = hoststore.open(directory .. "/hosts.db", { readonly = true })
-      local count = store and store:count()
-      if store then store:close() end
-      return count == 1
-    end)
-    system.wait("nobody drains", function()
-      local lock = core.sys.lock(directory .. "/spool/lock")
-      if lock then lock:release() end
-      return lock
-    end)
+    leases.wait_for_all(directory .. "/spool")
+    assert.same({ "10.0.0.5 laptop mac:aa:bb:cc:dd:ee:01" }, leases.hosts(directory .. "/hosts.db"))
     local output = system.run(system.lua("-e", 'package.path = ""; package.cpath = ""', directory .. "/try.lua"))
     assert.is_truthy(output:find "^hoststore: leases are not recorded")
     assert.is_truthy(output:find "true\n$")

@@ -1,8 +1,8 @@
 -- hoststore hotplug as a process: what it takes from the system, and that it loses nothing.
 
 local core = require "hoststore.core"
-local hoststore = require "hoststore"
 local hotplug = require "hoststore.hotplug"
+local leases = require "spec.support.leases"
 local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
@@ -48,36 +48,21 @@ describe("hoststore hotplug", function()
   end
 
   local function with_store(fn)
-    local store = assert(hoststore.open(directory .. "/hosts.db"))
-    local ok, result = pcall(fn, store)
-    store:close()
-    if not ok then error(result, 0) end
-    return result
+    return leases.with_store(directory .. "/hosts.db", fn)
   end
 
   local function hosts()
-    return with_store(function(store)
-      local lines = {}
-      for i, host in ipairs(assert(store:list())) do
-        lines[i] = host.ip .. " " .. host.hostname
-      end
-      return lines
-    end)
+    local lines = leases.hosts(directory .. "/hosts.db")
+    for i, line in ipairs(lines) do
+      lines[i] = line:match "^%S+ %S+"
+    end
+    return lines
   end
 
   -- SQLite counts the transactions that changed the file, in its header.
   local function commits()
     local a, b, c, d = system.read(directory .. "/hosts.db"):byte(25, 28)
     return ((a * 256 + b) * 256 + c) * 256 + d
-  end
-
-  -- Until nobody drains any more.
-  local function wait_for_drainer()
-    system.wait("the spool is drained", function()
-      local lock = core.sys.lock(path .. "/lock")
-      if lock then lock:release() end
-      return lock and #assert(spool.waiting(path)) == 0
-    end)
   end
 
   it("takes the arguments of dnsmasq's --dhcp-script", function()
@@ -147,13 +132,13 @@ describe("hoststore hotplug", function()
     system.run("chmod +x " .. system.quote(program))
     local variables = { HOSTSTORE_ON_CHANGE = program }
     assert.same({ "", 0 }, { run("add aa:bb:cc:dd:ee:01 10.0.0.5 laptop", variables) })
-    wait_for_drainer()
+    leases.wait_for_all(path)
     assert.same({ "10.0.0.5 laptop" }, hosts())
     system.wait("the program has run", function() return io.open(directory .. "/changes") end)
     assert.same({ "", 0 }, { run("old aa:bb:cc:dd:ee:01 10.0.0.5 laptop", variables) })
-    wait_for_drainer()
+    leases.wait_for_all(path)
     run("del aa:bb:cc:dd:ee:01 10.0.0.5", variables)
-    wait_for_drainer()
+    leases.wait_for_all(path)
     assert.same({}, hosts())
     system.wait("the program has run again", function()
       return system.read(directory .. "/changes") == "changed\nchanged\n"
@@ -170,22 +155,18 @@ describe("hoststore hotplug", function()
       return text and text:find "the leases wait: "
     end)
     assert.equal(1, #assert(spool.waiting(path)))
-    system.wait("the drainer has gone", function()
-      local lock = core.sys.lock(path .. "/lock")
-      if lock then lock:release() end
-      return lock
-    end)
+    leases.wait_for_drainer(path)
     assert.equal(1, select(2, run "--drain"))
     assert(os.remove(directory .. "/hosts.db"))
     assert.same({ "1 events, 1 written\n", 0 }, { run "--drain" })
     assert.same({ "10.0.0.5 laptop" }, hosts())
-    assert.same({ '{"events":0,"written":0,"bad":0}\n', 0 }, { run "--drain --json" })
+    assert.same({ '{"events":0,"written":0,"bad":0,"waiting":0}\n', 0 }, { run "--drain --json" })
   end)
 
   it("tries what had to wait again when an interface comes up", function()
     assert(spool.write(path, { action = "add", client = "aa:bb:cc:dd:ee:01", ip = "10.0.0.5", name = "laptop" }))
     assert.same({ "", 0 }, { run("iface", { ACTION = "ifup", INTERFACE = "lan" }) })
-    wait_for_drainer()
+    leases.wait_for_all(path)
     assert.same({ "10.0.0.5 laptop" }, hosts())
   end)
 
@@ -228,7 +209,7 @@ describe("hoststore hotplug", function()
       assert.is_truthy(refused():find("others may write to it", 1, true))
       system.run("chmod +t " .. directory .. "/open")
       assert.same({ "", 0 }, { run "add aa:bb:cc:dd:ee:01 10.0.0.5 laptop" })
-      wait_for_drainer()
+      leases.wait_for_all(path)
     end)
 
     it("by a symbolic link in its place", function()
@@ -250,7 +231,7 @@ describe("hoststore hotplug", function()
       done
       wait]]):format(directory, path, preload, COMMAND))
     assert.same({ "", 0 }, { system.run("sh " .. swarm) })
-    wait_for_drainer()
+    leases.wait_for_all(path)
     with_store(function(store)
       assert.equal(200, store:count())
       assert.equal(200, #assert(store:log()))

@@ -6,17 +6,18 @@ local present = require "hoststore.cli.present"
 local command = {}
 
 local COUNTERS = { "events", "written", "bad" }
+local DRAIN_COUNTERS = { "events", "written", "bad", "waiting" }
 
-local function answer(result, out)
+local function answer(result, out, counters)
   for _, err in ipairs(result.errors or {}) do
     out:message(("%s:%d: %s"):format(err.file, err.line, err.message))
   end
   if out.json then
-    out:value("{" .. present.members(result, COUNTERS) .. "}")
+    out:value("{" .. present.members(result, counters) .. "}")
   else
-    out:line(present.counters(result, COUNTERS))
+    out:line(present.counters(result, counters))
   end
-  return result.bad > 0 and 1 or 0
+  return result.bad + (result.waiting or 0) > 0 and 1 or 0
 end
 
 local function drain(options, out)
@@ -26,7 +27,7 @@ local function drain(options, out)
   elseif not result then
     return nil, err
   end
-  return answer(result, out)
+  return answer(result, out, DRAIN_COUNTERS)
 end
 
 local function sync(options, out)
@@ -34,7 +35,7 @@ local function sync(options, out)
   if not result then
     return nil, err
   end
-  return answer(result, out)
+  return answer(result, out, COUNTERS)
 end
 
 --- Runs the command, which opens a store only for what takes one.

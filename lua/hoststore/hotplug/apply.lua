@@ -176,8 +176,7 @@ end
 
 -- A lease that ended before the one that is there began says nothing about it.
 local function is_late(event, host)
-  return type(event.ends) == "number" and not event.about and host.expires_at ~= nil
-    and host.expires_at > event.ends
+  return type(event.ends) == "number" and not event.about and lease.is_late(event, host.expires_at)
 end
 
 local function finish(store, event, by)

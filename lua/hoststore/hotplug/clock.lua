@@ -4,13 +4,14 @@
 ---
 --- The file `clock` of the spool holds a moment at which wall and boot clock were seen together: since
 --- the boot it names, the two must have moved on alike.
+local spool = require "hoststore.hotplug.spool"
 local sys = require("hoststore.core").sys
 
 local clock = {}
 
 local DAY = 86400
 -- Before this hoststore was not there, so no clock that is set says so: 2025-01-01.
-local FLOOR = 1735689600
+clock.FLOOR = 1735689600
 local SLACK = 60
 
 local function boot_id()
@@ -21,20 +22,14 @@ local function boot_id()
 end
 
 local function read_seen(path)
-  local file = io.open(path .. "/clock", "rb")
-  local text = file and file:read "*a"
-  if file then file:close() end
+  local text = sys.read_own(path .. "/clock", 1024)
   local boot, wall, since_boot, source = (text or ""):match "^(%S+) (%S+) (%S+) (%S+)\n$"
   if boot ~= boot_id() then return nil end
   return { wall = tonumber(wall), since_boot = tonumber(since_boot), source = source }
 end
 
 local function write_seen(path, wall, since_boot, source)
-  local temporary = path .. "/.clock"
-  local file = io.open(temporary, "wb")
-  if not file then return end
-  file:write(("%s %.6f %.6f %s\n"):format(boot_id(), wall, since_boot, source))
-  if file:close() then os.rename(temporary, path .. "/clock") end
+  spool.replace(path, "clock", ("%s %.6f %.6f %s\n"):format(boot_id(), wall, since_boot, source))
 end
 
 -- The newest change of a host: the clock has been there once, rightly or wrongly.
@@ -66,7 +61,7 @@ function clock.is_credible(path, store, now)
   end
   local latest, err = newest(store)
   if not latest then return nil, err end
-  if now.wall < FLOOR or now.wall < latest - SLACK then return false end
+  if now.wall < clock.FLOOR or now.wall < latest - SLACK then return false end
   -- Without ntpd's word a long silence and a clock that is far ahead look the same. The change that is
   -- made now ends the silence.
   if not seen and latest > 0 and now.wall > latest + 30 * DAY then return false end

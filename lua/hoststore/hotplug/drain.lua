@@ -2,6 +2,9 @@
 ---
 --- Whoever holds the lock drains. A file is removed only after the commit: a crash in between leaves
 --- it to be applied once more, which changes nothing.
+---
+--- What is refused for what it says is put aside, and the others go on. What may succeed later waits: all events
+--- while the store cannot be written, and one alone where a script of the policies fails on it.
 local core = require "hoststore.core"
 local apply = require "hoststore.hotplug.apply"
 local clock = require "hoststore.hotplug.clock"
@@ -11,12 +14,14 @@ local spool = require "hoststore.hotplug.spool"
 local sys = core.sys
 local drain = {}
 
-local BATCH = 1000
 -- Events come in swarms: a moment's patience makes one commit of many, and spares the flash.
 local PAUSE, PATIENCE = 0.1, 2
 
 -- About one event, not about the store: the others can go on.
-local REFUSALS = { invalid = true, duplicate = true, conflict = true, not_found = true }
+local REFUSALS = { invalid = true, duplicate = true, conflict = true, not_found = true, policy = true }
+-- When scripts fail on so many events in one transaction, the rest is left to the next one: a script that never ends
+-- takes its time to be stopped, and begins anew only so often.
+local FAILURES = 8
 
 -- When the lease ends: a time, null for never, nil when nobody knows or the clock is not credible.
 -- `about`: reckoned, so a little different each time.
@@ -28,7 +33,7 @@ local function reckon_end(event, context)
   local left = remaining and context.now.wall + remaining - (context.now.since_boot - event.since_boot)
   -- dnsmasq may have reckoned with a clock that was set since.
   if expires and (not left or math.abs(expires - left) <= 60) then
-    return (event.action == "del" or expires > context.now.wall) and expires or nil
+    return expires > (event.action == "del" and clock.FLOOR or context.now.wall) and expires or nil
   end
   return left and math.floor(left + 0.5), true
 end
@@ -40,62 +45,83 @@ local function to_lease(event, context)
   if not client then return nil, "the client's MAC address or DUID is none" end
   local made = { file = event.file, action = event.action, ip = event.ip, client = client,
     name = lease.name(event.name), lost = lease.name(event.lost), domain = lease.name(event.domain),
-    missing = event.missing }
+    missing = event.missing, tries = spool.tries(event.file) }
+  made.said, made.version = made.name, tonumber(event.expires or "")
+  if made.version == 0 then made.version = nil end
   made.ends, made.about = reckon_end(event, context)
   return made
 end
 
--- Reads the files; what is no event goes to `bad`, what ntpd said is heeded at once.
-local function read_batch(path, names, bad)
-  local events = {}
+-- Reads the files; what is no event is refused. What ntpd said is heeded at once, and those files are no more
+-- needed.
+local function read_all(path, names, refused)
+  local events, heeded = {}, {}
   for _, name in ipairs(names) do
     local event, message = spool.read(path, name)
-    if not event then
-      bad[#bad + 1] = { file = name, reason = message }
-    elseif event.action == "ntp" then
+    if event == nil then
+      refused[#refused + 1] = { file = name, reason = message }
+    elseif event and event.action == "ntp" then
       clock.trust(path, tonumber(event.at) or 0, event.since_boot)
-    else
+      heeded[#heeded + 1] = { file = name }
+    elseif event then
       event.file = name
       events[#events + 1] = event
     end
   end
-  return events
+  return events, heeded
 end
 
-local function to_leases(events, context, bad)
+local function to_leases(events, context, refused)
   local leases = {}
   for _, event in ipairs(events) do
     local made, message = to_lease(event, context)
     if made then
       leases[#leases + 1] = made
     else
-      bad[#bad + 1] = { file = event.file, reason = message }
+      refused[#refused + 1] = { file = event.file, reason = message }
     end
   end
-  return lease.reduce(leases)
+  return leases
 end
 
--- One event alone: what it has written is undone when it is refused, whatever raised.
+-- One event alone: what it has written is undone when it is refused, whatever raised. Want of memory is
+-- nothing the event can be blamed for.
 local function apply_one(store, event, by)
   local ok, done, err = pcall(store.transaction, store, function() return apply.event(store, event, by) end)
   if ok then return done, err end
-  return nil, core.is_error(done) and done or core.error { code = "policy", message = tostring(done) }
+  if tostring(done):find("not enough memory", 1, true) then error(done, 0) end
+  return nil, core.is_error(done) and done or core.error { code = "invalid", message = tostring(done) }
 end
 
--- A rule that refuses or fails does so for one host. When the rules cannot be used at all, the leases wait.
-local function is_refusal(store, err)
-  if err.code ~= "policy" then return REFUSALS[err.code] end
-  return not require("hoststore.policy").fault(store)
+-- A script of the policies that failed, and not one that refused the host: that would name a field.
+local function is_failed_script(err)
+  return err.code == "policy" and err.field == nil
 end
 
---- Applies leases in the transaction of the caller. Refused ones are added to `bad`.
+-- Whether an event was refused, and the others can go on: true, or "waits" when a script failed on it, which
+-- will be mended. When no script can be used at all, or the store cannot be written, all wait.
+local function judge(store, err)
+  if not is_failed_script(err) then return REFUSALS[err.code] end
+  return not require("hoststore.policy").fault(store) and "waits"
+end
+
+--- Applies leases in the transaction of the caller. Those that are not are added to `refused`, with what they are
+--- about and the reason; `waits` says that they may succeed later, `is_tried` that it was seen.
 ---@return true?, hoststore.Error?
-function drain.apply(store, leases, by, bad)
+function drain.apply(store, leases, by, refused)
+  local failures = 0
+  local function refuse(event, reason, waits, is_tried)
+    refused[#refused + 1] = { file = event.file, event = event, reason = reason, waits = waits, is_tried = is_tried }
+  end
   for _, event in ipairs(leases) do
-    local done, err = apply_one(store, event, by)
-    if not done then
-      if not is_refusal(store, err) then return nil, err end
-      bad[#bad + 1] = { file = event.file, reason = err.message }
+    if failures == FAILURES then
+      refuse(event, "scripts of the policies fail on others", true, false)
+    else
+      local done, err = apply_one(store, event, by)
+      local refusal = done or judge(store, err)
+      if not refusal then return nil, err end
+      if not done then refuse(event, err.message, refusal == "waits", true) end
+      if refusal == "waits" then failures = failures + 1 end
     end
   end
   return true
@@ -108,43 +134,59 @@ local function context_of(store, path, options)
   return { now = now, credible = credible, expiry = options.expiry ~= false }
 end
 
-local function apply_batch(store, path, events, options, bad)
-  return store:transaction(function()
+-- Returns how many events were written, and the leases that were told of.
+local function apply_all(store, path, events, options, refused)
+  local leases
+  local written, err = store:transaction(function()
     local before, context, done, err
     before, err = core.position(store)
     if not before then return nil, err end
     context, err = context_of(store, path, options)
     if not context then return nil, err end
-    done, err = drain.apply(store, to_leases(events, context, bad), options.actor or "dhcp", bad)
+    leases = to_leases(events, context, refused)
+    done, err = drain.apply(store, lease.reduce(leases), options.actor or "dhcp", refused)
     if not done then return nil, err end
     return core.position(store) - before
   end)
+  return written, written and leases or err
 end
 
-local function clear(path, names, bad)
-  local refused = {}
-  for _, item in ipairs(bad) do
-    refused[item.file] = true
-    spool.put_aside(path, item.file, item.reason)
-    spool.log(path, ("event %s refused: %s"):format(item.file, item.reason))
+-- The files of events that stay: those that wait, and what has to be told of together with them.
+local function files_that_stay(leases, refused)
+  local waiting, files = {}, {}
+  for _, item in ipairs(refused) do
+    if item.waits then waiting[item.event] = true end
+  end
+  for event in pairs(next(waiting) and lease.related(leases, waiting) or {}) do
+    files[event.file] = true
+  end
+  return files
+end
+
+-- Clears away what is done and what was refused. Returns how many were put aside, and the names of what waits.
+local function clear(path, names, leases, refused)
+  local stay, gone, bad = files_that_stay(leases, refused), {}, 0
+  for _, item in ipairs(refused) do
+    if not item.waits then
+      spool.put_aside(path, item.file, item.reason)
+      spool.log(path, ("event %s refused: %s"):format(item.file, item.reason))
+      gone[item.file], stay[item.file], bad = true, nil, bad + 1
+    elseif item.is_tried then
+      spool.log(path, ("event %s waits: %s"):format(item.file, item.reason))
+      gone[item.file], stay[item.file] = true, nil
+      stay[spool.keep(path, item.file)] = true
+    end
   end
   for _, name in ipairs(names) do
-    if not refused[name] then spool.remove(path, name) end
+    if not (gone[name] or stay[name]) then spool.remove(path, name) end
   end
-end
-
-local function first(names, count)
-  local part = {}
-  for i = 1, math.min(#names, count) do
-    part[i] = names[i]
-  end
-  return part
+  return bad, stay
 end
 
 -- Waits until no more come, but not for ever.
 local function settle(path, names)
   local deadline = sys.monotonic() + PATIENCE
-  while #names > 0 and #names < BATCH and sys.monotonic() < deadline do
+  while #names > 0 and sys.monotonic() < deadline do
     sys.sleep(PAUSE)
     local later = spool.waiting(path) or names
     if #later == #names then return later end
@@ -153,20 +195,47 @@ local function settle(path, names)
   return names
 end
 
+local function has_other(names, known)
+  for _, name in ipairs(names) do
+    if not known[name] then return true end
+  end
+  return false
+end
+
+local function count(set)
+  local n = 0
+  for _ in pairs(set) do n = n + 1 end
+  return n
+end
+
+-- `result.stay` has the names of what this drainer has tried already.
 local function drain_locked(store, path, options, result)
+  spool.sweep(path)
   while true do
     local names, message = spool.waiting(path)
     if not names then return nil, core.error { code = "query", message = message } end
-    if #names == 0 then return true end
-    names = first(options.patient and settle(path, names) or names, BATCH)
-    local bad = {}
-    local written, err = apply_batch(store, path, read_batch(path, names, bad), options, bad)
-    if not written then return nil, err end
-    clear(path, names, bad)
-    result.events = result.events + #names
-    result.bad = result.bad + #bad
+    if not has_other(names, result.stay) then return true end
+    names = options.patient and settle(path, names) or names
+    local refused = {}
+    local events = read_all(path, names, refused)
+    local written, leases = apply_all(store, path, events, options, refused)
+    if not written then return nil, leases end
+    result.events = result.events + #names - count(result.stay)
+    local bad, stay = clear(path, names, leases, refused)
+    result.bad, result.stay, result.waiting = result.bad + bad, stay, count(stay)
     result.written = result.written + written
     result.transactions = result.transactions + 1
+  end
+end
+
+--- Removes events that say nothing any more, since later ones say something else: what waits for a store that
+--- cannot be written does not grow with every renewal. For who has the lock.
+---@param path string
+function drain.thin(path)
+  local events, heeded = read_all(path, spool.waiting(path) or {}, {})
+  local _, idle = lease.reduce(to_leases(events, { expiry = false }, {}))
+  for _, list in ipairs { heeded, idle } do
+    for _, event in ipairs(list) do spool.remove(path, event.file) end
   end
 end
 
@@ -175,11 +244,13 @@ end
 local function drain_all(store, path, options, lock, result)
   while lock do
     local ok, done, err = pcall(drain_locked, store, path, options, result)
+    -- Whatever becomes of that: others need the lock.
+    if not (ok and done) then pcall(drain.thin, path) end
     lock:release()
     if not ok then error(done, 0) end
     if not done then return nil, err end
     local names = spool.waiting(path)
-    if not names or #names == 0 then return true end
+    if not names or not has_other(names, result.stay) then return true end
     lock = sys.lock(path .. "/lock")
   end
   return true
@@ -191,11 +262,11 @@ end
 ---@param options { actor: string?, expiry: boolean?, patient: boolean? }?  expiry=false: leases get no end; patient:
 ---wait for more of a swarm
 ---@param lock table?  the lock of the spool; else it is taken here
----@return { events: integer, written: integer, bad: integer, transactions: integer }|false|nil result  false: another
----process drains
+---@return { events: integer, written: integer, bad: integer, waiting: integer, transactions: integer }|false|nil result
+---  false: another process drains
 ---@return hoststore.Error?
 function drain.run(store, path, options, lock)
-  local result = { events = 0, written = 0, bad = 0, transactions = 0 }
+  local result = { events = 0, written = 0, bad = 0, waiting = 0, transactions = 0, stay = {} }
   if not lock then
     local ready, message = spool.prepare(path)
     if not ready then return nil, core.error { code = "readonly", message = message } end
@@ -205,6 +276,7 @@ function drain.run(store, path, options, lock)
   end
   local done, err = drain_all(store, path, options or {}, lock, result)
   if not done then return nil, err end
+  result.stay = nil
   return result
 end
 

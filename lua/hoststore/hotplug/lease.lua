@@ -76,33 +76,55 @@ lease.family = family
 local Reduction = {}
 Reduction.__index = Reduction
 
--- A later event without a name leaves the lease the name it had, unless it says that this is lost.
-local function inherit_name(self, later, event)
-  if later.action ~= "del" and later.client == event.client and not later.name and later.lost ~= event.name then
-    later.name = self:free_name(event)
-  end
+--- Whether a `del` is of a lease that was over before one that ends then began: it says nothing about that.
+---@param event table
+---@param ends number?  of the other one
+---@return boolean
+function lease.is_late(event, ends)
+  return event.version ~= nil and type(ends) == "number" and ends > event.version
 end
 
--- What a later event has made of a name, an address or a lease leaves nothing for this one to say.
-function Reduction:take(event)
-  local key = event.ip .. " " .. event.client
-  local later = self.owned[event.ip]
-  if later then
-    if event.action ~= "del" then inherit_name(self, later, event) end
-    return
-  elseif self.ended[key] then
-    if event.action ~= "del" then
-      self.ended[key].address_is_free = true
-      self.owned[event.ip] = self.ended[key]
-    end
-    return
-  elseif event.action == "del" then
-    self.ended[key] = event
+-- A later event without a name leaves the lease the name it had, unless it says that this is lost.
+local function inherit_name(self, later, event)
+  if later.action == "del" or later.client ~= event.client or later.name or later.is_nameless then return false end
+  later.is_nameless = event.name ~= nil and later.lost == event.name
+  if later.is_nameless then return true end
+  later.name = self:free_name(event)
+  return later.name ~= nil
+end
+
+-- What came before the end of a lease has had its address, and has no more; unless it is the lease that
+-- began when that one had ended, and was told of too early.
+function Reduction:precede_end(event, ended)
+  if event.action == "del" then return false end
+  if lease.is_late(ended, event.version) then
+    self.late[ended] = true
+    return self:stand(event)
+  end
+  ended.address_is_free = true
+  self.owned[event.ip] = ended
+  return true
+end
+
+-- The event says where its lease stands.
+function Reduction:stand(event)
+  if event.action == "del" then
+    self.ended[event.ip .. " " .. event.client] = event
   else
     event.name = self:free_name(event)
     self.owned[event.ip] = event
   end
   table.insert(self.kept, 1, event)
+  return true
+end
+
+-- What a later event has made of a name, an address or a lease leaves nothing for this one to say. Returns
+-- whether it has said something.
+function Reduction:take(event)
+  local later, ended = self.owned[event.ip], self.ended[event.ip .. " " .. event.client]
+  if later then return event.action ~= "del" and inherit_name(self, later, event) end
+  if ended then return self:precede_end(event, ended) end
+  return self:stand(event)
 end
 
 -- The name of an event, unless a later one has it at another address. dnsmasq says `missing` when it
@@ -116,29 +138,76 @@ function Reduction:free_name(event)
   return event.name
 end
 
---- Those without a name behind all others: whose name is lost can be seen when it is known who has it now.
+-- Those tried before last, so that what is wrong with them cannot keep others waiting; and those without a
+-- name last of each: whose name is lost can be seen when it is known who has it now.
+local function rank(event)
+  return 2 * (event.tries or 0) + (event.action ~= "del" and not event.name and 1 or 0)
+end
+
+--- The order in which events are carried out.
 ---@param events table[]
 ---@return table[]
-function lease.nameless_last(events)
-  local ordered = {}
-  for _, nameless in ipairs { false, true } do
-    for _, event in ipairs(events) do
-      if (event.action ~= "del" and not event.name) == nameless then ordered[#ordered + 1] = event end
-    end
+function lease.order(events)
+  local ordered, place = {}, {}
+  for i, event in ipairs(events) do
+    ordered[i], place[event] = event, i
   end
+  table.sort(ordered, function(a, b)
+    local first, second = rank(a), rank(b)
+    if first == second then return place[a] < place[b] end
+    return first < second
+  end)
   return ordered
 end
 
 --- The events that say where the leases stand in the end. These alone are carried out: applied a
 --- second time they find everything done, and what came and went in between wears out no flash.
 ---@param events table[]  leases, oldest first
----@return table[]
+---@return table[] standing, table[] idle  those that could as well not have been
 function lease.reduce(events)
-  local reduction = setmetatable({ kept = {}, owned = {}, ended = {}, claimed = {} }, Reduction)
+  local reduction = setmetatable({ kept = {}, owned = {}, ended = {}, claimed = {}, late = {} }, Reduction)
+  local idle, standing = {}, {}
   for i = #events, 1, -1 do
-    reduction:take(events[i])
+    if not reduction:take(events[i]) then idle[#idle + 1] = events[i] end
   end
-  return lease.nameless_last(reduction.kept)
+  for _, event in ipairs(reduction.kept) do
+    local list = reduction.late[event] and idle or standing
+    list[#list + 1] = event
+  end
+  return lease.order(standing), idle
+end
+
+local function words_of(event)
+  local words = { event.ip }
+  words[#words + 1] = event.said
+  words[#words + 1] = event.lost
+  return words
+end
+
+local function has_any(set, words)
+  for _, word in ipairs(words) do
+    if set[word] then return true end
+  end
+  return false
+end
+
+--- The events that speak of the same addresses and names as some, and as each other: in the order in which
+--- they came they say what is so, and the rest does not touch them.
+---@param events table[]
+---@param some table<table, true>
+---@return table<table, true>
+function lease.related(events, some)
+  local related, words, has_grown = {}, {}, true
+  while has_grown do
+    has_grown = false
+    for _, event in ipairs(events) do
+      if not related[event] and (some[event] or has_any(words, words_of(event))) then
+        related[event], has_grown = true, true
+        for _, word in ipairs(words_of(event)) do words[word] = true end
+      end
+    end
+  end
+  return related
 end
 
 return lease

@@ -1,18 +1,26 @@
 --- A directory of small files, one for each event, until a drainer has put them into the store.
 ---
 --- A file is written under a name with a leading dot and then renamed, so it is there whole or not at
---- all. Names sort by when they were made, on the clock that nobody sets. The directory is its
---- owner's alone: what others could write there would pass for leases.
-local sys = require("hoststore.core").sys
+--- all. Names sort by when they were made, on the clock that nobody sets; behind the name of an event that had
+--- to wait alone stands how often it was tried. The directory is its owner's alone: what others could write
+--- there would pass for leases. It is in memory, so all that is in it has a bound.
+local core = require "hoststore.core"
 
+local sys = core.sys
 local spool = {}
 
 local DEFAULT = "/tmp/hoststore/spool"
 local LOG_LIMIT = 64 * 1024
+-- Events that wait: more of them, and the newest are not taken. Each takes a page of memory.
+local LIMIT = 2000
 -- Each with the file that says why.
 local BAD_LIMIT = 2 * 100
 -- No value that means something is longer, and a client may send what it likes.
 local VALUE_LIMIT = 1024
+-- Of a file: an event has about ten values, and each byte may be escaped.
+local FILE_LIMIT = 32 * 1024
+-- After so many seconds a file that is not renamed has nobody who writes it.
+local ABANDONED = 60
 
 --- The directory the environment names.
 ---@return string
@@ -29,19 +37,64 @@ local function others_may_write(found)
   return has_bit(found.mode, 16) or has_bit(found.mode, 2) -- 0020, 0002
 end
 
--- Who may write to the parent could put a directory of their own in the place of ours; a sticky one,
--- as /tmp is, does not let them.
-local function check_parent(path)
-  local parent = path:match "^(.*)/[^/]*$" or "."
-  local found, message = sys.stat(parent == "" and "/" or parent)
+local function is_sticky(found)
+  return has_bit(found.mode, 512) -- 01000
+end
+
+-- Whose files we can rely on: root's, our own, and those of who owns all, whoever that is in a container.
+local function is_trusted(uid)
+  return uid == 0 or uid == sys.euid() or uid == sys.stat("/").uid
+end
+
+-- Why others could lead us elsewhere than to what stands behind this part of the path; nil when they cannot.
+-- A sticky directory, as /tmp is, does not let them replace what is not theirs.
+local function find_danger(part)
+  local found, message = sys.stat(part, true)
   if not found then
-    return nil, message
-  elseif found.uid ~= 0 and found.uid ~= sys.euid() then
-    return nil, parent .. ": belongs to another user, who could replace the spool in it"
-  elseif others_may_write(found) and not has_bit(found.mode, 512) then -- 01000
-    return nil, parent .. ": others may write to it, and so replace the spool in it"
+    return message
+  elseif not is_trusted(found.uid) then
+    return part .. ": belongs to another user, who could replace the spool behind it"
+  elseif found.type == "directory" and others_may_write(found) and not is_sticky(found) then
+    return part .. ": others may write to it, and so replace the spool in it"
   end
-  return true
+end
+
+-- Looks at all that leads to an absolute or relative path, itself included.
+local function check_parts(path)
+  local place = path:find "^/" and 1 or 0
+  local danger = find_danger(place == 1 and "/" or ".")
+  while place and not danger do
+    place = path:find("/", place + 1, true)
+    danger = find_danger(path:sub(1, place and place - 1))
+  end
+  return danger == nil or nil, danger
+end
+
+-- Twice: with the links on the way, and where they lead.
+local function check_way(path)
+  local safe, message = check_parts(path)
+  if not safe then return nil, message end
+  local real
+  real, message = sys.realpath(path)
+  if not real then return nil, message end
+  if real == path then return true end
+  return check_parts(real)
+end
+
+-- The part of a path that is there.
+local function existing(path)
+  while not sys.stat(path, true) do
+    local parent = path:match "^(.+)/[^/]*$"
+    if not parent then return path:find "^/" and "/" or "." end
+    path = parent
+  end
+  return path
+end
+
+local function make(path)
+  local safe, message = check_way(existing(path))
+  if not safe then return nil, message end
+  return sys.mkdir_p(path, 448) -- 0700
 end
 
 --- Makes the directory when it is missing, and refuses one that is not ours alone.
@@ -49,20 +102,20 @@ end
 ---@return true?, string? message
 function spool.prepare(path)
   path = path:gsub("(.)/+$", "%1")
-  local found = sys.stat(path)
+  local found = sys.stat(path, true)
   if not found then
-    local made, message = sys.mkdir_p(path, 448) -- 0700
+    local made, message = make(path)
     if not made then return nil, message end
-    found = assert(sys.stat(path))
+    found = assert(sys.stat(path, true))
   end
-  if found.type ~= "directory" or sys.readlink(path) then
+  if found.type ~= "directory" then
     return nil, path .. ": is no directory of its own"
   elseif found.uid ~= sys.euid() then
     return nil, path .. ": belongs to another user"
   elseif others_may_write(found) then
     return nil, path .. ": others may write to it; it must have mode 0700"
   end
-  return check_parent(path)
+  return check_way(path)
 end
 
 local escapes = { ["\\"] = "\\\\", ["\n"] = "\\n" }
@@ -95,16 +148,44 @@ function spool.decode(text)
   return event
 end
 
-local function write_file(path, text)
-  local file, message = io.open(path, "wb")
-  if not file then return nil, message end
-  local written, problem = file:write(text)
-  local closed, failure = file:close()
-  if not (written and closed) then
-    os.remove(path)
-    return nil, path .. ": " .. (problem or failure)
+--- Puts a file into the spool, in one step and in the place of one of that name.
+---@return true?, string? message
+function spool.replace(path, name, text)
+  local temporary = path .. "/." .. name
+  local made, message, errno = sys.create(temporary, text)
+  if errno == sys.errno.EEXIST then -- left by one that was killed
+    sys.unlink(temporary)
+    made, message = sys.create(temporary, text)
+  end
+  if not made then return nil, message end
+  made, message = os.rename(temporary, path .. "/" .. name)
+  if not made then
+    sys.unlink(temporary)
+    return nil, message
   end
   return true
+end
+
+local function is_event_name(name)
+  return name:find "^%d" ~= nil
+end
+
+-- The names in it that a function takes.
+local function list(path, is_wanted)
+  local names, message = sys.list(path)
+  if not names then return nil, message end
+  local wanted = {}
+  for _, name in ipairs(names) do
+    if is_wanted(name) then wanted[#wanted + 1] = name end
+  end
+  return wanted
+end
+
+-- A directory in memory has 20 bytes for each name, others more. They are only counted when there could be too
+-- many, or the size says nothing: whoever lists a directory keeps others from writing to it.
+local function is_full(path)
+  local size = assert(sys.stat(path)).size
+  return (size == 0 or size >= 20 * LIMIT) and #assert(list(path, is_event_name)) >= LIMIT
 end
 
 --- Puts an event into the spool.
@@ -112,17 +193,14 @@ end
 ---@param event table<string, string>
 ---@return string? name, string? message
 function spool.write(path, event)
-  local ready, message = spool.prepare(path)
-  if not ready then return nil, message end
-  local name = sys.sequence()
-  local temporary = path .. "/." .. name
-  ready, message = write_file(temporary, spool.encode(event))
-  if not ready then return nil, message end
-  ready, message = os.rename(temporary, path .. "/" .. name)
-  if not ready then
-    os.remove(temporary)
-    return nil, message
+  local done, message = spool.prepare(path)
+  if not done then return nil, message end
+  if is_full(path) then
+    return nil, ("%s: %d events wait for the database, no more are taken"):format(path, LIMIT)
   end
+  local name = sys.sequence()
+  done, message = spool.replace(path, name, spool.encode(event))
+  if not done then return nil, message end
   return name
 end
 
@@ -130,35 +208,65 @@ end
 ---@param path string
 ---@return string[]? names, string? message
 function spool.waiting(path)
-  local names, message = sys.list(path)
+  local names, message = list(path, is_event_name)
   if not names then return nil, message end
-  local pending = {}
-  for _, name in ipairs(names) do
-    if name:find "^%d" then pending[#pending + 1] = name end
-  end
-  table.sort(pending)
-  return pending
+  table.sort(names)
+  return names
 end
 
---- The event of that name, or nil and what is wrong with it.
+-- The seconds of the clock that nobody sets, which a name begins with.
+local function seconds_of(name)
+  return tonumber(name:match "^%d%d%d%d%d%d%d%d%d%d")
+end
+
+--- The event of that name; nil and what is wrong with it; false when it is not there any more.
 ---@param path string
 ---@param name string
----@return table<string, string>? event, string? message
+---@return table<string, string>|false|nil event, string? message
 function spool.read(path, name)
-  local file, message = io.open(path .. "/" .. name, "rb")
-  if not file then return nil, message end
-  local text = file:read "*a"
-  file:close()
-  local event = text and spool.decode(text)
-  if not event then return nil, "the file is no event of hoststore" end
-  -- The seconds of the clock that nobody sets.
-  event.since_boot = tonumber(name:match "^(%d%d%d%d%d%d%d%d%d%d)")
+  local text, message, errno = sys.read_own(path .. "/" .. name, FILE_LIMIT)
+  if errno == sys.errno.ENOENT then
+    return false
+  elseif errno == sys.errno.EPERM then
+    return nil, "the file is another user's, or no plain file"
+  elseif not text then
+    return nil, message
+  end
+  local event, since_boot = spool.decode(text), seconds_of(name)
+  if not (event and since_boot) then return nil, "the file is no event of hoststore" end
+  event.since_boot = since_boot
   return event
 end
 
 --- Takes an event out of the spool once it is in the store.
 function spool.remove(path, name)
   return os.remove(path .. "/" .. name)
+end
+
+--- How often an event was tried by itself, and had to wait.
+---@param name string
+---@return integer
+function spool.tries(name)
+  return tonumber(name:match "%+(%d+)$") or 0
+end
+
+--- Notes in the name of an event that it was tried once more, and had to wait.
+---@return string name  the new one
+function spool.keep(path, name)
+  local tried = ("%s+%d"):format(name:match "^[^+]*", spool.tries(name) + 1)
+  return os.rename(path .. "/" .. name, path .. "/" .. tried) and tried or name
+end
+
+--- Removes what writers that were killed have left.
+function spool.sweep(path)
+  local now = sys.monotonic()
+  local left = list(path, function(name)
+    local begun = seconds_of(name:sub(2))
+    return name:find "^%.%d" and begun and math.abs(now - begun) > ABANDONED
+  end)
+  for _, name in ipairs(left or {}) do
+    sys.unlink(path .. "/" .. name)
+  end
 end
 
 -- A client that is refused again and again must not fill the memory the spool is in.
@@ -175,19 +283,16 @@ function spool.put_aside(path, name, reason)
   local bad = path .. "/bad"
   sys.mkdir_p(bad, 448)
   limit(bad)
-  write_file(bad .. "/" .. name .. ".reason", reason .. "\n")
+  spool.replace(bad, name .. ".reason", reason:sub(1, VALUE_LIMIT) .. "\n")
   return os.rename(path .. "/" .. name, bad .. "/" .. name)
 end
 
 --- Notes what went wrong where nobody sees a message; of a long log the older half is dropped.
 function spool.log(path, message)
   local name = path .. "/log"
-  local file = io.open(name, "ab")
-  if not file then return end
-  local size = file:seek "end"
-  file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", (tostring(message):gsub("%c", " ")), "\n")
-  file:close()
-  if size > LOG_LIMIT then os.rename(name, path .. "/log.1") end
+  local line = os.date "!%Y-%m-%dT%H:%M:%SZ " .. tostring(message):gsub("%c", " "):sub(1, VALUE_LIMIT) .. "\n"
+  local size = sys.append(name, line)
+  if size and size > LOG_LIMIT then os.rename(name, path .. "/log.1") end
 end
 
 return spool

@@ -87,7 +87,7 @@ local function apply(store, found, path, options)
   if not gone then return nil, err end
   local bad = {}
   done, err = drain.apply(store, gone, options.actor, bad)
-  if done then done, err = drain.apply(store, lease.nameless_last(events), options.actor, bad) end
+  if done then done, err = drain.apply(store, lease.order(events), options.actor, bad) end
   if not done then return nil, err end
   for _, item in ipairs(bad) do
     found.errors[#found.errors + 1] = { file = item.file.source, line = item.file.line, message = item.reason }

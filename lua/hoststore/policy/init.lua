@@ -4,6 +4,7 @@
 -- has changed. Rules get copies and return values: they cannot reach the store.
 
 local core = require "hoststore.core"
+local expiry = require "hoststore.expiry"
 local options = require "hoststore.options"
 
 local MEMORY = 16 * 1024 * 1024
@@ -341,21 +342,19 @@ end
 
 -- Retention ---------------------------------------------------------------------------------------------
 
--- Routers boot in 1970 and sometimes in 2033: what is old by such a clock is not to be deleted.
-local MAX_JUMP = 400 * 86400
 local BATCH = 500
 -- Retention looks at thousands of snapshots in one call, in a sandbox of its own.
 local RETENTION_SCALE = 8
 
-local function check_clock(store, now)
-  local newest, err = core.events(store, { backward = true, limit = 1 })
-  if not newest then return nil, err end
-  local last = newest[1] and newest[1].recorded_at
-  if last and (now < last - 1 or now > last + MAX_JUMP) then
+-- The time, unless the clock cannot be believed: what is old by such a one is not to be deleted.
+local function credible_time(store)
+  local time, clock = expiry.now(store)
+  if not time then return nil, clock end
+  if clock then
     return nil, core.error { code = "conflict", message = ("the clock says %s, but the newest event is of %s: " ..
-      "nothing is removed"):format(core.format_time(now), core.format_time(last)) }
+      "nothing is removed"):format(core.format_time(clock), core.format_time(time)) }
   end
-  return true
+  return time
 end
 
 -- The expired hosts that a rule removes. They are asked about some at a time: there may be many.
@@ -415,12 +414,12 @@ function core.methods.apply_policy_retention(store, given)
   local set, err = set_of(store)
   if not set then return nil, err end
   if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
-  local now, own = core.now(store), compile(directories[store], set.names, RETENTION_SCALE)
+  local own = compile(directories[store], set.names, RETENTION_SCALE)
   local result
   result, err = require("hoststore.file").try(store.transaction, store, function()
-    local good, snapshots, hosts, failed
-    good, failed = check_clock(store, now)
-    if not good then return nil, failed end
+    local now, snapshots, hosts, failed
+    now, failed = credible_time(store)
+    if not now then return nil, failed end
     snapshots, failed = remove_snapshots(store, own, now, given)
     if not snapshots then return nil, failed end
     hosts, failed = remove_hosts(store, own, now, given)
