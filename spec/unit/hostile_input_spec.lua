@@ -101,9 +101,9 @@ local LINES = {
     "%s h%d.lan", "10.0.0.%d %s", "10.0.0.%d h%d.lan %s", "10.0.0.%d h%d.lan # %s", "10.0.0.%d h%d.lan # [%s]",
   },
   leases = {
-    "%s aa:bb:cc:dd:ee:%02x 10.0.0.%d l%d *", "1795264981 %s 10.0.0.%d l%d *",
-    "1795264981 aa:bb:cc:dd:ee:%02x %s l%d *", "1795264981 aa:bb:cc:dd:ee:%02x 10.0.0.%d %s *",
-    "1795264981 12345 fd00::%x six%d %s", "duid %s",
+    "%s aa:bb:cc:dd:ee:%02x 10.0.0.%d l%d *", "4102444800 %s 10.0.0.%d l%d *",
+    "4102444800 aa:bb:cc:dd:ee:%02x %s l%d *", "4102444800 aa:bb:cc:dd:ee:%02x 10.0.0.%d %s *",
+    "4102444800 12345 fd00::%x six%d %s", "duid %s",
   },
   odhcpd = {
     "# %s aabbccddee%02x ipv4 o%d -1 c0a80132 32 10.0.0.%d/32", "# br-lan %s ipv4 o%d -1 c0a80132 32 10.0.0.%d/32",
