@@ -89,7 +89,8 @@ function Check:check_append(operation, append)
   local event = self.events[append.value]
   if not event then
     self:report("lost update", "%s was told that %s was written, and it is not", show(operation), append.value)
-  elseif append.version and append.version ~= event.version or append.position and append.position ~= event.position then
+  elseif append.version and append.version ~= event.version
+    or append.position and append.position ~= event.position then
     self:report("wrong answer", "%s was told another place of %s than it has", show(operation), append.value)
   end
 end
@@ -142,7 +143,8 @@ function Check:check_read(operation, read)
   local last, next_one = self:edge_of(read)
   local writer = next_one and self.writers[next_one.value]
   if writer and last and self.writers[last.value] == writer then
-    self:report("intermediate read", "%s saw a part of what %s appended to %s", show(operation), show(writer), read.stream)
+    self:report("intermediate read", "%s saw a part of what %s appended to %s", show(operation), show(writer),
+      read.stream)
   end
   if writer and writer.finish and writer.outcome == "ok" and writer.finish < operation.start then
     self:report("stale read", "%s did not see %s, which was there since %.6f", show(operation), next_one.value,
@@ -236,7 +238,7 @@ local function remainder(edges)
   return count
 end
 
--- The kinds of the edges of a shortest circle through a node, or nil.
+-- The edges of a shortest circle through a node, as { kind=, from= } in order, or nil.
 local function circle_through(edges, start, left)
   local from, queue, i = {}, { start }, 1
   while queue[i] do
@@ -250,27 +252,30 @@ local function circle_through(edges, start, left)
     i = from[start] and #queue + 1 or i + 1
   end
   if not from[start] then return nil end
-  local kinds, node = {}, start
+  local circle, node = {}, start
   repeat
-    table.insert(kinds, 1, edges[from[node]][node])
+    table.insert(circle, 1, { kind = edges[from[node]][node], from = from[node] })
     node = from[node]
   until node == start
-  return kinds
+  return circle
 end
 
 local ENOUGH = 100
 
 function Check:find_circle()
-  local left, tried, best, where = remainder(self.edges), 0, nil, nil
+  local left, tried, best = remainder(self.edges), 0, nil
   for node in pairs(left) do
-    local kinds = tried < ENOUGH and circle_through(self.edges, node, left)
-    if kinds and (not best or #kinds < #best) then best, where = kinds, node end
+    local circle = tried < ENOUGH and circle_through(self.edges, node, left)
+    if circle and (not best or #circle < #best) then best = circle end
     tried = tried + 1
   end
-  if best then
-    table.sort(best)
-    self:report("circle", "%s around %s", table.concat(best, " "), show(where))
+  if not best then return end
+  local kinds, around = {}, {}
+  for i, edge in ipairs(best) do
+    kinds[i], around[i] = edge.kind, ("%s -%s->"):format(show(edge.from), edge.kind)
   end
+  table.sort(kinds)
+  self:report("circle", "%s: %s", table.concat(kinds, " "), table.concat(around, " "))
 end
 
 ---@param history { log: table[], operations: table[] }

@@ -50,7 +50,8 @@ end
 
 planted.sound = {
   { what = "nothing happens", log = "" },
-  { what = "one process writes and reads", log = "a1 a2", "1 0-1 ok a= +a1@1/1", "1 2-3 ok a=a1 +a2@2/2", "1 4-5 ok a=a1,a2" },
+  { what = "one process writes and reads", log = "a1 a2",
+    "1 0-1 ok a= +a1@1/1", "1 2-3 ok a=a1 +a2@2/2", "1 4-5 ok a=a1,a2" },
   { what = "two write at once, and readers see the one or both", log = "b1 a1",
     "1 0-5 ok +a1", "2 0-5 ok +b1", "3 1-2 ok a= b=", "4 2-3 ok a= b=b1", "3 4-6 ok a=a1 b=b1" },
   { what = "a write whose outcome nobody knows is there", log = "a1", "1 0- unknown +a1", "2 5-6 ok a=a1" },

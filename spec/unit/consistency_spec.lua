@@ -6,7 +6,7 @@ local function judge(story)
   local names, kinds = {}, nil
   for _, finding in ipairs(checker.check(planted.parse(story))) do
     names[finding.name] = finding.message
-    if finding.name == "circle" then kinds = finding.message:match "^circle: ([a-z ]+) around" end
+    if finding.name == "circle" then kinds = finding.message:match "^circle: ([a-z ]+):" end
   end
   return names, kinds
 end
@@ -28,6 +28,7 @@ describe("the checker of histories", function()
 
   it("says which process it was, and when", function()
     local names = judge { log = "a1", "7 0-1 ok +a1", "8 2-3 ok a=" }
-    assert.equal("stale read: process 8 at 2.000000 did not see a1, which was there since 1.000000", names["stale read"])
+    assert.equal("stale read: process 8 at 2.000000 did not see a1, which was there since 1.000000",
+      names["stale read"])
   end)
 end)
