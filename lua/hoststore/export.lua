@@ -1,6 +1,6 @@
 --- store:export: the hosts in a format, as text, into a file or to an open one.
+local clock = require "hoststore.clock"
 local core = require "hoststore.core"
-local expiry = require "hoststore.expiry"
 local file = require "hoststore.file"
 local formats = require "hoststore.format"
 
@@ -20,7 +20,7 @@ function export.generator(store, name, filter, options)
     return nil, err
   end
   local now
-  now, err = expiry.now(store)
+  now, err = clock.to_expire_by(store)
   if not now then
     return nil, err
   end

@@ -1,7 +1,7 @@
 --- store:publish and store:publish_outputs: files kept in step with the hosts, written only when they would
 --- change, checked before they take their place, and told about behind it.
+local clock = require "hoststore.clock"
 local core = require "hoststore.core"
-local expiry = require "hoststore.expiry"
 local command = require "hoststore.publish.command"
 local drift = require "hoststore.publish.drift"
 local export = require "hoststore.export"
@@ -94,7 +94,7 @@ local function make_plan(job, flags)
     return nil, made
   end
   plan.made = made
-  made.now, err = expiry.now(job.store)
+  made.now, err = clock.to_expire_by(job.store)
   if not made.now then
     return nil, err
   end

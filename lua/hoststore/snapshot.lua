@@ -69,7 +69,7 @@ local function parse_age(age)
     message = ("'%s' is not an age; write seconds, or a number with s, m, h, d or w"):format(tostring(age)) }
 end
 
-local retention_keys = options.set("max_count", "max_age", "keep")
+local retention_keys = options.set("max_count", "max_age", "keep", "force")
 
 -- Snapshots come newest first, so `rank` is how many there are up to and with this one.
 local function is_expired(snapshot, rank, now, rules)
@@ -80,8 +80,10 @@ local function is_expired(snapshot, rank, now, rules)
 end
 
 --- Deletes snapshots: those beyond the newest `max_count`, those older than `max_age`, but never one
--- for which `keep` returns true. `keep` alone deletes all others; nothing given deletes nothing.
----@param given { max_count: integer?, max_age: number|string|nil, keep: (fun(meta: hoststore.Snapshot): boolean)? }?
+-- for which `keep` returns true. `keep` alone deletes all others; nothing given deletes nothing. With
+-- `max_age` and a clock that cannot be believed (see clock.lua) nothing is deleted: "conflict", unless `force`.
+---@param given { max_count: integer?, max_age: number|string|nil, keep: (fun(meta: hoststore.Snapshot): boolean)?,
+---  force: boolean? }?
 ---@return integer? deleted, hoststore.Error? err
 function core.methods.apply_retention(store, given)
   given = options.check(given, retention_keys, "the options")
@@ -95,10 +97,14 @@ function core.methods.apply_retention(store, given)
     if not rules.max_age then return nil, err end
   end
   return store:transaction(function()
-    local snapshots
+    local snapshots, now
+    if rules.max_age then
+      now, err = require("hoststore.clock").to_remove_by(store, given.force)
+      if not now then return nil, err end
+    end
     snapshots, err = store:snapshots()
     if not snapshots then return nil, err end
-    local now, deleted = core.now(store), 0
+    local deleted = 0
     for rank, snapshot in ipairs(snapshots) do
       if is_expired(snapshot, rank, now, rules) then
         local done

@@ -27,8 +27,8 @@
 --- template. The limits of the sandbox grow with the number of hosts. hosts() and by_ip() hold a few
 --- hundred hosts at a time, by_tag() and by_domain() all of them (some 2 kB each).
 local compile = require "hoststore.template.compile"
+local clock = require "hoststore.clock"
 local core = require "hoststore.core"
-local expiry = require "hoststore.expiry"
 local escapes = require "hoststore.escape"
 local export = require "hoststore.export"
 local file = require "hoststore.file"
@@ -208,7 +208,7 @@ end
 ---@return hoststore.Context? context, hoststore.Error? err
 function template.context(store, filter)
   local now, size, position, facts, err
-  now, err = expiry.now(store)
+  now, err = clock.to_expire_by(store)
   if not now then return nil, err end
   size, err = store:count(filter)
   if not size then return nil, err end

@@ -266,6 +266,7 @@ function url.open(text, given)
     clock = all.clock,
     policy = policies and not all.readonly and require("hoststore.policy").asker(policies, all.on_error) or nil,
   })
+  if store and all.clock then require("hoststore.clock").give(store) end
   if store and policies then require("hoststore.policy").attach(store, policies) end
   return store, err
 end

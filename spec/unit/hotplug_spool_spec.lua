@@ -149,7 +149,7 @@ describe("the spool", function()
     shell "touch victim && ln -s ../victim spool/log && ln -s ../victim spool/clock && ln -s ../victim spool/.clock"
     spool.log(path, "a message")
     assert.is_nil((sys.read_own(path .. "/clock", 100)))
-    require("hoststore.hotplug.clock").trust(path, 1, 2)
+    require("hoststore.clock").trust(path, 1, 2)
     assert.is_nil((sys.create(path .. "/log", "x")))
     shell "test ! -s victim && test ! -L spool/clock && ln -s ../victim spool/.1 && rm spool/lock 2>/dev/null; :"
     shell "ln -s ../victim spool/lock"

@@ -332,6 +332,7 @@ local function snapshot_commands(parser)
   command:option("--max-age", "Delete those older than this: 30d, 4w."):argname "<age>":convert(values.age)
   command:flag("--policy", "Do what the retention rules of the policies say, of expired hosts too.")
   command:flag("--dry-run", "With --policy: only say what would happen.")
+  command:flag("--force", "The clock is right, though the log does not look like it.")
 end
 
 local function policy_commands(parser)

@@ -79,7 +79,7 @@ local function policy_retention(store, options, out)
   if options.max_count or options.max_age then
     return nil, { code = "usage", message = "--policy takes its limits from the policies: give no other" }
   end
-  local result, err = store:apply_policy_retention { dry_run = options.dry_run }
+  local result, err = store:apply_policy_retention { dry_run = options.dry_run, force = options.force }
   if not result then
     return nil, err
   end
@@ -95,7 +95,8 @@ function snapshots.retention(store, options, out)
   elseif options.dry_run then
     return nil, { code = "usage", message = "--dry-run goes with --policy" }
   end
-  local deleted, err = store:apply_retention { max_count = options.max_count, max_age = options.max_age }
+  local deleted, err = store:apply_retention { max_count = options.max_count, max_age = options.max_age,
+    force = options.force }
   if not deleted then
     return nil, err
   end

@@ -7,7 +7,7 @@
 --- while the store cannot be written, and one alone where a script of the policies fails on it.
 local core = require "hoststore.core"
 local apply = require "hoststore.hotplug.apply"
-local clock = require "hoststore.hotplug.clock"
+local clock = require "hoststore.clock"
 local lease = require "hoststore.hotplug.lease"
 local spool = require "hoststore.hotplug.spool"
 
@@ -127,11 +127,16 @@ function drain.apply(store, leases, by, refused)
   return true
 end
 
-local function context_of(store, path, options)
-  local now = clock.now()
-  local credible, err = clock.is_credible(path, store, now)
-  if credible == nil then return nil, err end
-  return { now = now, credible = credible, expiry = options.expiry ~= false }
+--- What decides when leases end: the clocks, and whether the one on the wall may have a say.
+---@return { now: table, credible: boolean, expiry: boolean }?, hoststore.Error?
+function drain.context(store, path, options)
+  local now, expiry = clock.now(), options.expiry ~= false
+  local good, err = clock.check_and_note(store, now, path)
+  if not good then
+    if err.code ~= "conflict" then return nil, err end
+    if expiry then spool.log(path, "leases get no end: " .. err.message) end
+  end
+  return { now = now, credible = good == true, expiry = expiry }
 end
 
 -- Returns how many events were written, and the leases that were told of.
@@ -141,7 +146,7 @@ local function apply_all(store, path, events, options, refused)
     local before, context, done, err
     before, err = core.position(store)
     if not before then return nil, err end
-    context, err = context_of(store, path, options)
+    context, err = drain.context(store, path, options)
     if not context then return nil, err end
     leases = to_leases(events, context, refused)
     done, err = drain.apply(store, lease.reduce(leases), options.actor or "dhcp", refused)

@@ -1,6 +1,5 @@
 --- The leases of files, applied as if each had been told of just now.
 local core = require "hoststore.core"
-local clock = require "hoststore.hotplug.clock"
 local drain = require "hoststore.hotplug.drain"
 local file = require "hoststore.file"
 local formats = require "hoststore.format"
@@ -8,11 +7,11 @@ local lease = require "hoststore.hotplug.lease"
 local Lines = require "hoststore.lines"
 
 -- A file's ends are whole seconds, and odhcpd reckons them anew each time it writes.
-local function to_event(record, credible, expiry)
+local function to_event(record, context)
   return { file = record, action = "old", ip = record.ip, client = record.client,
     name = lease.name(record.hostname), lost = record.hostname == nil, missing = "1", about = true,
-    ends = not expiry and core.null or record.expires_at == core.null and core.null
-      or credible and record.expires_at or nil }
+    ends = not context.expiry and core.null or record.expires_at == core.null and core.null
+      or context.credible and record.expires_at or nil }
 end
 
 local function read_leases(path, format, found)
@@ -74,14 +73,14 @@ local function ended(store, events)
 end
 
 local function apply(store, found, path, options)
-  local before, credible, events, gone, done, err
+  local before, context, events, gone, done, err
   before, err = core.position(store)
   if not before then return nil, err end
-  credible, err = clock.is_credible(path, store, clock.now())
-  if credible == nil then return nil, err end
+  context, err = drain.context(store, path, options)
+  if not context then return nil, err end
   events = {}
   for i, record in ipairs(found.records) do
-    events[i] = to_event(record, credible, options.expiry)
+    events[i] = to_event(record, context)
   end
   gone, err = ended(store, events)
   if not gone then return nil, err end

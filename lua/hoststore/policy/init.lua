@@ -4,7 +4,6 @@
 -- has changed. Rules get copies and return values: they cannot reach the store.
 
 local core = require "hoststore.core"
-local expiry = require "hoststore.expiry"
 local options = require "hoststore.options"
 
 local MEMORY = 16 * 1024 * 1024
@@ -346,17 +345,6 @@ local BATCH = 500
 -- Retention looks at thousands of snapshots in one call, in a sandbox of its own.
 local RETENTION_SCALE = 8
 
--- The time, unless the clock cannot be believed: what is old by such a one is not to be deleted.
-local function credible_time(store)
-  local time, clock = expiry.now(store)
-  if not time then return nil, clock end
-  if clock then
-    return nil, core.error { code = "conflict", message = ("the clock says %s, but the newest event is of %s: " ..
-      "nothing is removed"):format(core.format_time(clock), core.format_time(time)) }
-  end
-  return time
-end
-
 -- The expired hosts that a rule removes. They are asked about some at a time: there may be many.
 local function find_expired(store, set, now)
   local found, batch = {}, {}
@@ -403,11 +391,11 @@ local function remove_snapshots(store, set, now, given)
   return #expired
 end
 
-local retention_keys = options.set("dry_run", "actor")
+local retention_keys = options.set("dry_run", "actor", "force")
 
 --- Does what the `retention` rules say: deletes snapshots, removes hosts that have expired. Refuses with
--- "conflict" when the clock cannot be believed.
----@param given { dry_run: boolean?, actor: string? }?
+-- "conflict" when the clock cannot be believed (see clock.lua), unless `force`.
+---@param given { dry_run: boolean?, actor: string?, force: boolean? }?
 ---@return { snapshots: integer, hosts: integer }?, hoststore.Error?
 function core.methods.apply_policy_retention(store, given)
   given = options.check(given, retention_keys, "the options")
@@ -418,7 +406,7 @@ function core.methods.apply_policy_retention(store, given)
   local result
   result, err = require("hoststore.file").try(store.transaction, store, function()
     local now, snapshots, hosts, failed
-    now, failed = credible_time(store)
+    now, failed = require("hoststore.clock").to_remove_by(store, given.force)
     if not now then return nil, failed end
     snapshots, failed = remove_snapshots(store, own, now, given)
     if not snapshots then return nil, failed end

@@ -1,0 +1,201 @@
+--- Whether the clock may decide that something is over: that a snapshot is too old, a host has expired, a
+--- lease ends. A router without a clock of its own boots in 1970, or in the year of its firmware, sometimes in
+--- 2033; then it jumps. What is written then is in order all the same, but nothing may be removed by it.
+---
+--- Such a clock shows a time before hoststore was there, or before the newest event; or what was recorded in the
+--- 30 days up to now has a hole of more than eleven months behind it: a long silence or a jump, nobody can tell. So
+--- an event or a snapshot that was made on this side of the hole does not close it. ntpd's word is better than all
+--- that: the file `clock` of the spool holds a moment at which wall and boot clock were seen together, and since the
+--- boot it names, the two must have moved on alike.
+---
+--- A clock that a script gave to hoststore.open is judged by the log alone.
+local core = require "hoststore.core"
+local spool = require "hoststore.hotplug.spool"
+
+local sys = core.sys
+local clock = {}
+
+local DAY = 86400
+-- Before this hoststore was not there, so no clock that is set says so: 2025-01-01.
+clock.FLOOR = 1735689600
+-- Machines that share a log differ by so much.
+local SLACK = 60
+-- A year that was set wrongly is a hole.
+local HOLE, SETTLED = 330 * DAY, 30 * DAY
+-- Whoever has recorded so much by a clock believes it.
+local PAGE, PAGES = 500, 20
+
+-- Stores that were opened with a clock of their own.
+local given = setmetatable({}, { __mode = "k" })
+
+--- Notes that a store has a clock that a script gave it.
+function clock.give(store)
+  given[store] = true
+end
+
+local function boot_id()
+  local file = io.open("/proc/sys/kernel/random/boot_id", "rb")
+  local id = file and file:read "*l"
+  if file then file:close() end
+  return id or "unknown"
+end
+
+local function read_seen(path)
+  local text = sys.read_own(path .. "/clock", 1024)
+  local boot, wall, since_boot, source = (text or ""):match "^(%S+) (%S+) (%S+) (%S+)\n$"
+  if boot ~= boot_id() then return nil end
+  return { wall = tonumber(wall), since_boot = tonumber(since_boot), source = source }
+end
+
+local function write_seen(path, wall, since_boot, source)
+  spool.replace(path, "clock", ("%s %.6f %.6f %s\n"):format(boot_id(), wall, since_boot, source))
+end
+
+--- ntpd says that the time is right, and said so when the wall clock showed `wall`.
+---@param path string  the spool
+---@param wall number
+---@param since_boot number
+function clock.trust(path, wall, since_boot)
+  write_seen(path, wall, since_boot, "ntp")
+end
+
+local function disbelieve(format, ...)
+  return nil, core.error { code = "conflict", message = format:format(...) }
+end
+
+local show = core.format_time
+
+-- When the newest event was written, by whatever clock; false when there is none. Once the clock is set right, what
+-- is written next heals the log.
+local function newest_time(store)
+  local events, err = core.events(store, { backward = true, limit = 1 })
+  if not events then return nil, err end
+  return events[1] and events[1].recorded_at or false
+end
+
+local function check_newest(store, now, floor, ahead)
+  local newest, err = newest_time(store)
+  if newest == nil then return nil, err end
+  if newest and (now < newest - SLACK or newest >= floor and now > newest + ahead) then
+    return disbelieve("the clock says %s, but the newest event is of %s", show(now), show(newest))
+  end
+  return true
+end
+
+-- The times up to now at which snapshots were made and events written, back to when the clock has settled.
+local function recorded(store, now, floor)
+  local times = {}
+  local function note(time)
+    if time >= floor and time <= now then times[#times + 1] = time end
+  end
+  local snapshots, err = store:snapshots()
+  if not snapshots then return nil, err end
+  for _, snapshot in ipairs(snapshots) do note(snapshot.created_at) end
+  local position
+  position, err = core.position(store)
+  if not position then return nil, err end
+  for _ = 1, PAGES do
+    local events
+    events, err = core.events(store, { after = math.max(0, position - PAGE), limit = PAGE })
+    if not events then return nil, err end
+    for _, event in ipairs(events) do note(event.recorded_at) end
+    position = position - PAGE
+    if position <= 0 or not events[1] or events[1].recorded_at < now - SETTLED then break end
+  end
+  table.sort(times, function(a, b) return a > b end)
+  return times
+end
+
+local function check_holes(store, now, floor)
+  local times, err = recorded(store, now, floor)
+  if not times then return nil, err end
+  local later = now
+  for _, time in ipairs(times) do
+    if later - time > HOLE then
+      return disbelieve("the clock says %s, but nothing was recorded between %s and %s", show(now), show(time),
+        later == now and "now" or show(later))
+    end
+    if now - time > SETTLED then break end
+    later = time
+  end
+  return true
+end
+
+local function check_drift(seen, now)
+  local drift = (now.wall - seen.wall) - (now.since_boot - seen.since_boot)
+  if math.abs(drift) > DAY then
+    return disbelieve("the clock says %s, but it was moved by %.0f days since it was seen last", show(now.wall),
+      drift / DAY)
+  end
+  return true
+end
+
+--- What the clocks show.
+---@return { wall: number, since_boot: number }
+function clock.now()
+  return { wall = sys.time(), since_boot = sys.monotonic() }
+end
+
+-- Whether a clock can be believed; else "conflict", and why not. That of the system is the one with a path, of the
+-- spool. What comes back, once the clock is right, need not be as sure: with `briefly` only the newest event is
+-- looked at.
+local function check(store, now, path, briefly)
+  local seen, floor = path and read_seen(path), path and clock.FLOOR or 0
+  if seen then
+    local good, err = check_drift(seen, now)
+    if not good or seen.source == "ntp" then return good, err end
+  end
+  if now.wall < floor then return disbelieve("the clock says %s: it is not set", show(now.wall)) end
+  local good, err = check_newest(store, now.wall, floor, briefly and not seen and HOLE or math.huge)
+  if not good or seen or briefly then return good, err end
+  return check_holes(store, now.wall, floor)
+end
+
+--- Whether the system's clock may say when a lease ends; else "conflict", and why not. A clock that can be believed is
+--- remembered until the next boot, so that the log need not be read again.
+---@param store hoststore.Store
+---@param now { wall: number, since_boot: number }
+---@param path string  the spool
+---@return true?, hoststore.Error?
+function clock.check_and_note(store, now, path)
+  local good, err = check(store, now, path)
+  if good and not read_seen(path) then write_seen(path, now.wall, now.since_boot, "seen") end
+  return good, err
+end
+
+-- What the store's clock says, and whether that can be believed.
+local function judge(store, briefly)
+  local now = core.now(store)
+  local path = not given[store] and spool.directory() or nil
+  return now, check(store, { wall = now, since_boot = sys.monotonic() }, path, briefly)
+end
+
+--- The time for who leaves out what has expired: that of the clock or, while it cannot be believed, of the newest
+--- event. So nothing expires that has not yet, and nothing that has comes back.
+---@param store hoststore.Store
+---@return number? now, hoststore.Error? err, string? doubt  why the clock is not believed
+function clock.to_expire_by(store)
+  local now, good, err = judge(store, true)
+  if good then return now end
+  if err.code ~= "conflict" then return nil, err end
+  local newest, failure = newest_time(store)
+  if newest == nil then return nil, failure end
+  return newest or now, nil, err.message
+end
+
+--- The time of the store's clock for who wants to remove what is older, or "conflict" when it cannot be
+--- believed, unless `force` says that it is right.
+---@param store hoststore.Store
+---@param force boolean?
+---@return number? now, hoststore.Error? err
+function clock.to_remove_by(store, force)
+  if force then return core.now(store) end
+  local now, good, err = judge(store)
+  if good then return now end
+  if err.code == "conflict" then
+    err.message = err.message .. "; nothing is removed, unless you force it because the clock is right"
+  end
+  return nil, err
+end
+
+return clock
