@@ -4,6 +4,7 @@
 ---   local crowd = clients.start { url =, directory =, count =, operations =, seed =, mode = "whole" }
 ---   crowd:run(random, { { "kills", clients.kill }… })     until all have done their operations
 ---   local history = crowd:history(store)                  for spec/support/checker.lua
+local faketime = require "spec.support.faketime"
 local json = require "cjson"
 local system = require "spec.support.system"
 
@@ -17,30 +18,13 @@ local LIMIT = 900
 local CALM = 0.08
 local CLOCKS = { "+0", "-120d", "+400d", "@1970-01-01 00:00:10", "@2033-05-18 03:33:20", "-1", "+1h" }
 
-local function faketime_library()
-  local found, status = system.run "ls /usr/lib/*/faketime/libfaketime.so.1"
-  assert(status == 0, "libfaketime is missing: make deps")
-  return found:match "%S+"
-end
-
---- The words before a command whose clock shows what the file says, now and whenever that changes.
-function clients.clock(path)
-  return ("env LD_PRELOAD=%s FAKETIME_TIMESTAMP_FILE=%s FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 "):format(
-    faketime_library(), system.quote(path))
-end
-
-local function set_clock(path, text)
-  system.write(path .. ".new", text .. "\n")
-  assert(os.rename(path .. ".new", path))
-end
-
 -- Whoever waits for the process notes its end in a file, which is less to ask for than the process.
 function Crowd:launch(client)
   local command = system.lua("spec/support/history_client.lua", self.url, client.name, self.seed, self.operations,
     client.path, self.mode)
-  local clock = client.clock and clients.clock(client.clock) or ""
+  if client.clock then command = faketime.by(client.clock, command) end
   os.remove(client.path .. ".end")
-  client.pipe = system.popen(("exec 2>&1; %s%s </dev/null & echo $!; wait $! 2>/dev/null; : >%s"):format(clock, command,
+  client.pipe = system.popen(("exec 2>&1; %s </dev/null & echo $!; wait $! 2>/dev/null; : >%s"):format(command,
     system.quote(client.path .. ".end")))
   client.pid = assert(client.pipe:read "*n")
 end
@@ -54,7 +38,7 @@ function clients.start(given)
     local client = { name = ("%02d"):format(i), path = ("%s/%02d"):format(given.directory, i) }
     if given.clocks and i % 2 == 0 then
       client.clock = client.path .. ".clock"
-      set_clock(client.clock, CLOCKS[1])
+      faketime.set(client.clock, CLOCKS[1])
     end
     self.members[i] = client
     self:launch(client)
@@ -109,7 +93,7 @@ function clients.pause(_, client)
 end
 
 function clients.jump(_, client, random)
-  if client.clock then set_clock(client.clock, CLOCKS[random(#CLOCKS)]) end
+  if client.clock then faketime.set(client.clock, CLOCKS[random(#CLOCKS)]) end
 end
 
 local function wake_up(working)
