@@ -25,6 +25,7 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 ---@field written boolean
 ---@field shards { total: integer, written: integer, removed: integer }?  with mode "shards"
 ---@field skipped integer?  hosts that the format cannot carry
+---@field clock string?  why the clock is not believed; meanwhile nothing expires
 ---@field checked boolean?  the checker has accepted what was written
 ---@field reloaded boolean|"pending"|nil  pending: another process, which is at it, will do it again
 ---@field reload hoststore.Reload?  how its reload went before, and goes now
@@ -94,7 +95,7 @@ local function make_plan(job, flags)
     return nil, made
   end
   plan.made = made
-  made.now, err = clock.to_expire_by(job.store)
+  made.now, err, made.doubt = clock.to_expire_by(job.store)
   if not made.now then
     return nil, err
   end
@@ -194,6 +195,7 @@ end
 local function describe(job, plan, result)
   result.changed = #plan.changed > 0
   result.skipped = plan.made.skipped
+  result.clock = plan.made.doubt
   if job.output.mode == "shards" then
     result.shards = { total = 0, written = 0, removed = 0 }
     for _, piece in ipairs(plan.pieces) do

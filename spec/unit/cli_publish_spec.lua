@@ -1,9 +1,11 @@
 local cli = require "hoststore.cli"
+local core = require "hoststore.core"
 local json = require "hoststore.json"
 local publishing = require "spec.support.publishing"
-local sys = require("hoststore.core").sys
+local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
+local sys = core.sys
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
@@ -54,6 +56,20 @@ describe("hoststore publish", function()
     local code, stdout, stderr = run(path, "--check", "ls /nonexistent/{path}")
     assert.same({ 1, "", "old\n" }, { code, stdout, read(path) })
     assert.matches("the checker refused it: 'ls /nonexistent/{path}' ended with status 2: .*No such file", stderr)
+  end)
+
+  it("says once that nothing expires because the clock is wrong", function()
+    local now, spool_directory = core.now, spool.directory
+    finally(function() core.now, spool.directory = now, spool_directory end)
+    core.now = function() return 10 end
+    spool.directory = function() return directory end
+    local message = "the clock says 1970-01-01T00:00:10Z: it is not set"
+    assert.same({ 0, "written: " .. path .. "\n", "hoststore: " .. message .. "; nothing expires meanwhile\n" },
+      { run(path) })
+    local _, stdout = run(path, "--json")
+    assert.equal(message, json.decode(stdout).clock)
+    local _, _, stderr = run("--outputs", outputs { { path = path }, { path = path .. "2" } })
+    assert.equal("hoststore: " .. message .. "; nothing expires meanwhile\n", stderr)
   end)
 
   it("says what a dry run would write", function()

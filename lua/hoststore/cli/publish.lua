@@ -72,6 +72,7 @@ local function result_json(result)
     "changed", present.json(result.changed), "written", present.json(result.written),
     "shards", result.shards and "{" .. present.members(result.shards, { "total", "written", "removed" }) .. "}",
     "skipped", result.skipped and present.json(result.skipped),
+    "clock", result.clock and present.json(result.clock),
     "checked", result.checked ~= nil and present.json(result.checked),
     "reloaded", result.reloaded ~= nil and present.json(result.reloaded),
     "reload", result.reload and reload_json(result.reload),
@@ -107,6 +108,16 @@ local function explain_reload(result, out)
   end
 end
 
+-- The clock is the same for all of them.
+local function explain_clock(results, out)
+  for _, result in ipairs(results) do
+    if result.clock then
+      out:message(result.clock .. "; nothing expires meanwhile")
+      return
+    end
+  end
+end
+
 -- What people have to know besides: what was changed by hand, what became of it, what went wrong.
 local function explain(result, options, out)
   if options.dry_run then
@@ -128,6 +139,7 @@ end
 
 local function answer_one(result, options, out)
   if not out.json then
+    explain_clock({ result }, out)
     explain(result, options, out)
   end
   if result.error then
@@ -150,6 +162,9 @@ local function answer_all(results, options, out)
     style = function(result) return result.error and "red" end,
     json = result_json,
   })
+  if not out.json then
+    explain_clock(results, out)
+  end
   for _, result in ipairs(results) do
     failed = failed or result.error ~= nil
     if not out.json then
