@@ -61,7 +61,7 @@ HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo 
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
-TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so $(BUILD)/write_log.so
+TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so $(BUILD)/write_log.so $(BUILD)/last_random.so
 TEST_PROXY = $(BUILD)/cutting_proxy
 TEST_CLIENT = $(BUILD)/dhcp_client
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')

@@ -504,6 +504,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         set_clock(50)
         one("add", MAC1, "10.0.0.5", "laptop", { expires = 43250, remaining = 43200 })
         assert.is_nil(ends())
+        assert.matches("leases get no end: the clock says 1970-01-01T00:00:50Z: it is not set",
+          system.read(directory .. "/log"), 1, true)
       end)
 
       it("get no end, and keep what they had: before the newest change", function()

@@ -9,15 +9,12 @@ local function library()
   return found:match "%S+"
 end
 
--- What is preloaded already, a sanitiser, must stay the first.
 local function run(setting, command)
-  local first, rest = command:match "^env LD_PRELOAD='([^']*)' (.*)$"
-  return ("env TZ=UTC LD_PRELOAD=%s %s FAKETIME_DONT_FAKE_MONOTONIC=1 %s"):format(
-    system.quote((first and first .. ":" or "") .. library()), setting, rest or command)
+  return system.preload(library(), "TZ=UTC FAKETIME_DONT_FAKE_MONOTONIC=1 " .. setting, command)
 end
 
---- The command, as system.lua gives it, by a clock that says `time` when it begins ("@2033-05-18 03:33:20"), or
---- is off by so much ("+400d").
+--- The command, as system.lua gives it, by a clock that says `time` when it begins ("@2033-05-18 03:33:20"), stands
+--- still at `time` ("2033-05-18 03:33:20"), or is off by so much ("+400d").
 ---@param time string
 ---@param command string
 function faketime.at(time, command)

@@ -102,6 +102,16 @@ function system.lua(script, ...)
   return table.concat(words, " ")
 end
 
+--- The command, as system.lua gives it, with one more library preloaded. A sanitiser must stay the first.
+---@param library string
+---@param settings string  NAME=VALUE words for its environment
+---@param command string
+function system.preload(library, settings, command)
+  local first, rest = command:match "^env LD_PRELOAD='([^']*)' (.*)$"
+  return ("env LD_PRELOAD=%s %s %s"):format(system.quote((first and first .. ":" or "") .. library), settings,
+    rest or command)
+end
+
 --- Runs SQL in the sqlite3 shell. Returns what it printed and the exit status.
 function system.sqlite(path, sql)
   return system.run("sqlite3 -batch " .. system.quote(path) .. " " .. system.quote(sql))
