@@ -14,7 +14,7 @@ local system = require "spec.support.system"
 
 local scales = {
   short = { sqlite = { count = 4, operations = 400 }, postgres = { count = 16, operations = 120 } },
-  full = { sqlite = { count = 8, operations = 4000 }, postgres = { count = 16, operations = 2500 } },
+  full = { sqlite = { count = 8, operations = 2500 }, postgres = { count = 16, operations = 1500 } },
 }
 local BROKEN = { count = 4, operations = 60 }
 
