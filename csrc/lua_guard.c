@@ -88,9 +88,10 @@ static bool is_safe_entry(struct walk *walk, const struct stat *entry)
 	if (!anybody_may_write(&walk->directory))
 		return true;
 	if (!is_trusted(entry))
-		return refuse(walk, "it belongs to another user, in a directory that anybody may write to");
+		return refuse(walk, "it belongs to another user, in a directory that anybody may write to; chown it "
+			      "if you trust what it is");
 	if (S_ISREG(entry->st_mode) && entry->st_nlink > 1)
-		return refuse(walk, "it has another name, in a directory that anybody may write to");
+		return refuse(walk, "it has a second name, in a directory that anybody may write to; copy it");
 	return true;
 }
 

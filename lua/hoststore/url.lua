@@ -238,6 +238,19 @@ local function load_driver(name)
   })
 end
 
+-- What SQLite opens with a database, following links by hand, which the system would not follow in /tmp. Any
+-- other user could put a journal there, which would be played into the database.
+local FILES = { "", "-journal", "-wal", "-shm", "-checkpoint" }
+
+local function check_files(location)
+  for _, suffix in ipairs(FILES) do
+    local safe, message, errno = core.sys.guard(location .. suffix)
+    -- What else is wrong with the path is the driver's to say.
+    if not safe and errno == core.sys.errno.EPERM then return nil, require("hoststore.file").failure(message, errno) end
+  end
+  return true
+end
+
 local function make_parent(location)
   local parent = location:match("^(.*)/[^/]*$")
   if not parent or parent == "" or core.sys.stat(parent) then return true end
@@ -270,10 +283,11 @@ function url.open(text, given)
   driver, err = load_driver(target.driver)
   if not driver then return nil, err end
   local create = all.create ~= false and not all.readonly
-  if create and target.driver == "sqlite" and target.location ~= ":memory:" then
-    local made
-    made, err = make_parent(target.location)
-    if not made then return nil, err end
+  if target.driver == "sqlite" and target.location ~= ":memory:" then
+    local good
+    good, err = check_files(target.location)
+    if good and create then good, err = make_parent(target.location) end
+    if not good then return nil, err end
   end
   local policies = find_policies(all)
   local store

@@ -121,6 +121,57 @@ describe("what others have put in the way", function()
     end)
   end)
 
+  describe("of a database in a directory for all:", function()
+    local path
+
+    before_each(function()
+      path = shared .. "/hosts.db"
+    end)
+
+    local function make(journal)
+      store = assert(hoststore.open(path, { journal = journal, policies = false }))
+      assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+      store:close()
+      store = nil
+    end
+
+    local function refused(what)
+      for _, options in ipairs { {}, { readonly = true }, { create = false } } do
+        options.policies = false
+        local err = expect.failure("readonly", hoststore.open(path, options))
+        assert.is_truthy(err.message:find(what, 1, true), err.message)
+      end
+    end
+
+    it("a link of another user makes no database elsewhere", function()
+      shell("ln -s ../made shared/hosts.db && ln -s ../way shared/way && chown -h " .. NOBODY .. " shared/*")
+      refused "belongs to another user"
+      path = shared .. "/way/new/hosts.db"
+      refused "belongs to another user"
+      assert.is_nil(sys.stat(directory .. "/made"))
+      assert.is_nil(sys.stat(directory .. "/way"))
+    end)
+
+    it("neither a database nor a journal of another user is believed", function()
+      make "truncate"
+      for _, suffix in ipairs { "-journal", "-wal", "-shm", "-checkpoint", "" } do
+        shell(("touch shared/hosts.db%s && chown %s shared/hosts.db%s"):format(suffix, NOBODY, suffix))
+        refused "belongs to another user"
+        shell("rm shared/hosts.db" .. suffix)
+      end
+    end)
+
+    it("the command check warns of what others could put there, and of no other directory", function()
+      local upkeep = require "hoststore.cli.upkeep"
+      make "truncate"
+      store = assert(hoststore.open(path, { policies = false }))
+      assert.matches("anybody may write to the directory", upkeep.warnings(assert(store:stats()))[1])
+      store:close()
+      store = assert(hoststore.open(directory .. "/hosts.db", { policies = false }))
+      assert.same({}, upkeep.warnings(assert(store:stats())))
+    end)
+  end)
+
   describe("does not move what is opened behind the check:", function()
     it("a file is overwritten, locked and appended to under its own name alone", function()
       shell "ln -s secret link"

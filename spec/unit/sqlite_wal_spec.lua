@@ -75,8 +75,8 @@ describe("a write-ahead log", function()
     local upkeep = require "hoststore.cli.upkeep"
     for version, warned in pairs { ["3.7.0"] = 1, ["3.40.1"] = 1, ["3.51.2"] = 1, ["3.51.3"] = 0, ["3.51.10"] = 0,
       ["3.52.0"] = 0, ["4.0.0"] = 0 } do
-      assert.equal(warned, #upkeep.warnings { journal = "wal", sqlite_version = version, location = "x.db" }, version)
-      assert.equal(0, #upkeep.warnings { journal = "truncate", sqlite_version = version, location = "x.db" })
+      assert.equal(warned, #upkeep.warnings { journal = "wal", sqlite_version = version, location = path }, version)
+      assert.equal(0, #upkeep.warnings { journal = "truncate", sqlite_version = version, location = path })
     end
     assert.equal(0, #upkeep.warnings { server_version = "15.1" })
   end)

@@ -1,6 +1,7 @@
 -- verify, stats, check.
 
 local present = require "hoststore.cli.present"
+local sys = require("hoststore.core").sys
 
 local upkeep = {}
 
@@ -71,16 +72,28 @@ local function has_wal_fault(version)
   return false
 end
 
+-- Others could put a journal beside a database when there is none, and SQLite would believe it.
+local function is_for_all(location)
+  local directory = sys.stat(location:match "^(.*/)" or ".")
+  return directory and math.floor(directory.mode / 2) % 2 == 1 -- 0002
+end
+
 --- What is not wrong yet, and should be known.
 ---@param stats table  of a store
 ---@return string[]
 function upkeep.warnings(stats)
-  if stats.journal ~= "wal" or not has_wal_fault(stats.sqlite_version) then
-    return {}
+  local warnings = {}
+  if stats.journal == "wal" and has_wal_fault(stats.sqlite_version) then
+    warnings[1] = ("warning: '%s' has a write-ahead log, and SQLite %s can lose pages of one (mended in 3.51.3). "
+      .. "hoststore keeps its own processes from it, but no other program: bring SQLite up to date or, while nobody "
+      .. "uses it, run sqlite3 '%s' 'PRAGMA journal_mode = TRUNCATE'"):format(stats.location, stats.sqlite_version,
+      (stats.location:gsub("'", "'\\''")))
   end
-  return { ("warning: '%s' has a write-ahead log, and SQLite %s can lose pages of one (mended in 3.51.3). hoststore "
-    .. "keeps its own processes from it, but no other program: bring SQLite up to date or, while nobody uses it, run "
-    .. "sqlite3 '%s' 'PRAGMA journal_mode = TRUNCATE'"):format(stats.location, stats.sqlite_version, stats.location) }
+  if stats.location and is_for_all(stats.location) then
+    warnings[#warnings + 1] = ("warning: anybody may write to the directory of '%s', and could put a journal there "
+      .. "that SQLite plays into it: move the database to a directory of its own"):format(stats.location)
+  end
+  return warnings
 end
 
 function upkeep.check(store, _, out)
