@@ -180,7 +180,7 @@ test-postgres-new: deps-postgres-new
 	@spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),$(POSTGRES_SPECS))
 
-SQLITE_SPECS = spec/conformance $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
+SQLITE_SPECS = spec/conformance spec/regress $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
 
 NEW_SQLITE = $(CURDIR)/build/sqlite-new
 
