@@ -286,8 +286,13 @@ describe("what hoststore leaves on the disk is its owner's alone", function()
   local SCRIPT = [[
     local directory, journal = arg[1], arg[2]
     local hoststore = require "hoststore"
-    local store = assert(hoststore.open(directory .. "/db", { journal = journal, policies = false }))
+    local store = assert(hoststore.open(directory .. "/db", { journal = journal, page_size = 512, policies = false }))
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    -- So long a log is checkpointed.
+    assert(store:stream("s"):append { type = "T", data = ("x"):rep(800000) })
+    if #require("hoststore.cli.upkeep").warnings(assert(store:stats())) > 0 then
+      assert(require("hoststore.core").sys.stat(directory .. "/db-checkpoint"))
+    end
     assert(store:backup(directory .. "/backup"))
     assert(store:dump(directory .. "/dump"))
     assert(store:publish_outputs({ { name = "o", path = directory .. "/published" } })[1].written)
