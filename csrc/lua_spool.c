@@ -1,8 +1,7 @@
-/* lua_spool.c -- what a spool needs of the system: names in order, files that are nobody else's, and
- * work that goes on when the caller is gone.
+/* lua_spool.c -- what a spool needs of the system: names in order, and work that goes on
+ * when the caller is gone.
  *
- * As in lua_sys.c, a function returns its value, or nil, a message and errno. No file is opened
- * through a symbolic link, and none that others may have put there. */
+ * As in lua_sys.c, a function returns its value, or nil, a message and errno. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,100 +130,6 @@ static int spool_sequence(lua_State *L)
 	return 1;
 }
 
-/* -- files ------------------------------------------------------------------------------- */
-
-static int write_and_close(int fd, const char *text, size_t length)
-{
-	int number = write_all(fd, text, length);
-
-	if (close(fd) < 0 && !number)
-		number = errno;
-	return number;
-}
-
-/* create(path, text): a file that was not there, for us alone to read */
-static int spool_create(lua_State *L)
-{
-	size_t length;
-	const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-	int number, fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return fail(L, path, errno);
-	number = write_and_close(fd, text, length);
-	if (number) {
-		unlink(path);
-		return fail(L, path, number);
-	}
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-/* Opens a file that is ours and no larger than LIMIT, which gets its size. Does not wait for the other
- * end of a pipe. Returns -1 and sets errno. */
-static int open_own(const char *path, int flags, off_t *limit)
-{
-	int number = 0, fd = open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	struct stat st;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) < 0)
-		number = errno;
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
-		number = EPERM;
-	else if (st.st_size > *limit)
-		number = EFBIG;
-	if (!number) {
-		*limit = st.st_size;
-		return fd;
-	}
-	close(fd);
-	errno = number;
-	return -1;
-}
-
-/* read_own(path, limit): the content of a file that is ours and has no more than so many bytes */
-static int spool_read_own(lua_State *L)
-{
-	const char *path = luaL_checkstring(L, 1);
-	off_t size = (off_t)luaL_checkinteger(L, 2);
-	int number, fd;
-	ssize_t length;
-	char *text;
-
-	luaL_argcheck(L, size >= 0 && size <= 1 << 20, 2, "a limit is between 0 and 1 MiB");
-	text = lua_newuserdata(L, (size_t)size + 1);
-	fd = open_own(path, O_RDONLY, &size);
-	if (fd < 0)
-		return fail(L, path, errno);
-	while ((length = read(fd, text, (size_t)size)) < 0 && errno == EINTR)
-		;
-	number = errno;
-	close(fd);
-	if (length < 0)
-		return fail(L, path, number);
-	lua_pushlstring(L, text, (size_t)length);
-	return 1;
-}
-
-/* append(path, text): adds to a file of ours, which is made when it is missing -> its size before */
-static int spool_append(lua_State *L)
-{
-	size_t length;
-	const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-	off_t size = INT32_MAX;
-	int number, fd = open_own(path, O_WRONLY | O_APPEND | O_CREAT, &size);
-
-	if (fd < 0)
-		return fail(L, path, errno);
-	number = write_and_close(fd, text, length);
-	if (number)
-		return fail(L, path, number);
-	push_int(L, size);
-	return 1;
-}
-
 /* euid(): whose files this process makes */
 static int spool_euid(lua_State *L)
 {
@@ -236,8 +140,7 @@ static int spool_euid(lua_State *L)
 void set_spool_functions(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"background", spool_background}, {"euid", spool_euid}, {"create", spool_create},
-		{"read_own", spool_read_own}, {"append", spool_append}, {NULL, NULL},
+		{"background", spool_background}, {"euid", spool_euid}, {NULL, NULL},
 	};
 
 	luaL_setfuncs(L, functions, 0);

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lua_guard.h"
 #include "lua_spool.h"
 #include "lua_value.h"
 
@@ -266,10 +267,10 @@ static int sys_file_digest(lua_State *L)
 	int64_t size = 0;
 	char block[8192];
 	ssize_t n;
-	int number, fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd, number = open_regular(path, O_RDONLY, &fd);
 
-	if (fd < 0)
-		return fail(L, path, errno);
+	if (number)
+		return fail(L, path, number);
 	while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)) {
 		if (n < 0)
 			continue;
@@ -307,9 +308,9 @@ static int sys_lock(lua_State *L)
 	*fd = -1;
 	luaL_getmetatable(L, LOCK_TYPE);
 	lua_setmetatable(L, -2);
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (*fd < 0)
-		return fail(L, path, errno);
+	number = open_regular(path, O_RDWR | O_CREAT | O_NOFOLLOW, fd);
+	if (number)
+		return fail(L, path, number);
 	number = try_lock(*fd);
 	if (!number)
 		return 1;
@@ -543,13 +544,13 @@ static int overwrite(int fd, int source)
 static int sys_overwrite(lua_State *L)
 {
 	const char *path = check_path(L, 1), *from = check_path(L, 2);
-	int source, fd, number;
+	int source, fd, number = open_regular(from, O_RDONLY | O_NOFOLLOW, &source);
 
-	source = open(from, O_RDONLY | O_CLOEXEC);
-	if (source < 0)
-		return fail(L, from, errno);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	number = fd < 0 ? errno : overwrite(fd, source);
+	if (number)
+		return fail(L, from, number);
+	number = open_regular(path, O_WRONLY | O_NOFOLLOW, &fd);
+	if (!number)
+		number = overwrite(fd, source);
 	close(source);
 	if (fd >= 0)
 		close(fd);
@@ -703,6 +704,7 @@ int luaopen_hoststore_sys(lua_State *L)
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
 	set_spool_functions(L);
+	set_guard_functions(L);
 	luaopen_hoststore_process(L);
 	lua_setfield(L, -2, "spawn");
 	push_errno(L);

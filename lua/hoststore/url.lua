@@ -138,7 +138,7 @@ local function parse_sqlite(text, rest)
   if path:match("^//") then
     path = path:sub(3)
     if path ~= ":memory:" and path:sub(1, 1) ~= "/" then
-      return invalid("'%s' names a host; write sqlite:///absolute/path or sqlite:relative/path", text)
+      return invalid("the database URL names a host; write sqlite:///absolute/path or sqlite:relative/path")
     end
   end
   if path == "" then return invalid("'%s' names no file; write it like sqlite:///etc/hoststore/hosts.db", text) end
@@ -150,22 +150,53 @@ local function parse_sqlite(text, rest)
   return { driver = "sqlite", location = unescape(path), options = found }
 end
 
+-- What is meant for PostgreSQL and would become the name of a file, with a password in it.
+local function is_mistaken_path(text)
+  if text:find("^[^/]*://") or text:lower():find("^postgres%w*/+[^/]*@") then return true end
+  for _, word in ipairs { "host", "user", "password", "dbname", "service" } do
+    if (" " .. text):find("%s" .. word .. "%s*=") then return true end
+  end
+  return false
+end
+
 -- A '?' may stand in a path, but who puts an option behind it means a URL, and would miss what it turns on.
 local function parse_path(text)
+  if is_mistaken_path(text) then
+    return invalid("the path of a database looks like a wrong URL; write postgres://user@host/database or, for a file, "
+      .. "./ before it")
+  end
   if rules[text:match("%?([%w_]+)=") or ""] then
     return invalid("'%s' is a path with options; write sqlite:%s", text, text)
   end
   return { driver = "sqlite", location = text, options = {} }
 end
 
+-- A password that has not been escaped ends at the wrong place, and what comes behind it passes for a host, a
+-- port, a database or an option, which messages quote.
+local function looks_unescaped(base, query)
+  local hosts = base:match("^//([^/]*)"):gsub("^[^@]*@", "")
+  if (base:gsub("^//[^/]*", "") .. hosts .. query):find("@", 1, true) then return true end
+  for host in (hosts .. ","):gmatch("([^,]*),") do
+    if not (host:gsub("^%[[^%]]*%]?", "")):find("^[^:]*:?%d*$") then return true end
+  end
+  for part in query:gmatch("[^&]+") do
+    if not part:find("^[%w_]+=") then return true end
+  end
+  return false
+end
+
 -- All but our own options is libpq's to understand. No message quotes the URL: it may hold a password,
--- which is why the escapes that libpq would quote are checked here.
+-- which is why what libpq would quote is checked here.
 local function parse_postgres(scheme, rest)
   if rest:sub(1, 2) ~= "//" then return invalid("write a PostgreSQL URL like postgres://user@host/database") end
   if (rest:gsub("%%%x%x", "")):find("%", 1, true) or rest:find("%00", 1, true) then
     return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits, or %%00")
   end
   local base, query = rest:match("^([^?]*)%??(.*)$")
+  if looks_unescaped(base, query) then
+    return invalid("the database URL is not like postgres://user:password@host:port/database?option=value; in a name "
+      .. "or password write @ as %%40, / as %%2F, ? as %%3F, & as %%26, : as %%3A")
+  end
   local found, others = parse_query(query)
   if not found then return nil, others end
   local foreign = find_foreign(found, "postgres")
@@ -186,7 +217,7 @@ function url.parse(text)
   if scheme == "sqlite" then return parse_sqlite(text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end
   if scheme == "postgres" or scheme == "postgresql" then return parse_postgres(scheme, rest) end
-  return invalid("'%s' has the unknown scheme '%s'; use sqlite:, memory:, postgres: or a plain path", text, scheme)
+  return invalid("the database URL has the unknown scheme '%s'; use sqlite:, memory:, postgres: or a path", scheme)
 end
 
 -- What a driver needs, for who lacks it.
@@ -205,6 +236,19 @@ local function load_driver(name)
     message = ("%s cannot be used: install %s and hoststore's driver for it, the module hoststore.%s: %s"):format(
       titles[name], libraries[name], name, reason_of(driver)),
   })
+end
+
+-- What SQLite opens with a database, following links by hand, which the system would not follow in /tmp. Any
+-- other user could put a journal there, which would be played into the database.
+local FILES = { "", "-journal", "-wal", "-shm", "-checkpoint" }
+
+local function check_files(location)
+  for _, suffix in ipairs(FILES) do
+    local safe, message, errno = core.sys.guard(location .. suffix)
+    -- What else is wrong with the path is the driver's to say.
+    if not safe and errno == core.sys.errno.EPERM then return nil, require("hoststore.file").failure(message, errno) end
+  end
+  return true
 end
 
 local function make_parent(location)
@@ -239,10 +283,11 @@ function url.open(text, given)
   driver, err = load_driver(target.driver)
   if not driver then return nil, err end
   local create = all.create ~= false and not all.readonly
-  if create and target.driver == "sqlite" and target.location ~= ":memory:" then
-    local made
-    made, err = make_parent(target.location)
-    if not made then return nil, err end
+  if target.driver == "sqlite" and target.location ~= ":memory:" then
+    local good
+    good, err = check_files(target.location)
+    if good and create then good, err = make_parent(target.location) end
+    if not good then return nil, err end
   end
   local policies = find_policies(all)
   local store

@@ -63,6 +63,14 @@ local function is_leftover(path)
   return name:find("^%.") or name:find("%-wal$") or name:find("%-shm$") or name:find("tmp")
 end
 
+-- A reader that is the last to close leaves the write-ahead log to the next writer.
+local function write_back(path)
+  local database = path:match("^(.*)%-wal$")
+  if database then
+    assert(hoststore.open(directory .. "/" .. database, { policies = false })):close()
+  end
+end
+
 local function check_leftovers(problems)
   local _, transactions = faulty.connections()
   if transactions > 0 then
@@ -74,6 +82,9 @@ local function check_leftovers(problems)
   local connections = faulty.connections()
   if connections > 0 then
     problems[#problems + 1] = connections .. " connections are open after close"
+  end
+  for _, path in ipairs(directory and system.files(directory) or {}) do
+    write_back(path)
   end
   for _, path in ipairs(directory and system.files(directory) or {}) do
     if is_leftover(path) then

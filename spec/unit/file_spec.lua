@@ -67,7 +67,7 @@ describe("file", function()
       run("ln -s loop", directory .. "/loop")
       local target, err = file.resolve(directory .. "/loop")
       assert.is_nil(target)
-      assert.matches("too many levels", tostring(err))
+      assert.matches("Too many levels", tostring(err))
     end)
   end)
 

@@ -98,12 +98,50 @@ describe("the roles of sql/postgres/roles.sql", function()
         "SET session_replication_role = replica", "TRUNCATE hosts", "CREATE TABLE more (id integer)",
         "CREATE TRIGGER t BEFORE INSERT ON events EXECUTE FUNCTION events_refuse()",
         "INSERT INTO schema_migrations (version) VALUES (99)", "DELETE FROM schema_migrations",
+        "ALTER TABLE events OWNER TO " .. role, "ALTER TABLE events RENAME TO gone", "DROP TABLE hosts",
+        "ALTER TABLE events ADD COLUMN more text", "DROP INDEX hosts_by_hostname", "DROP VIEW host_events",
+        "CREATE OR REPLACE RULE r AS ON INSERT TO events DO INSTEAD NOTHING",
+        "CREATE POLICY p ON events USING (false)", "BEGIN; LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE",
+        "SET ROLE postgres", "COPY events TO PROGRAM 'true'", "COPY events TO '/tmp/hoststore-stolen'",
+        "DO 'BEGIN EXECUTE ''DROP SCHEMA '' || current_schema() || '' CASCADE''; END'",
+        "DO 'BEGIN EXECUTE ''ALTER SCHEMA '' || current_schema() || '' RENAME TO gone''; END'",
       } do
         local output, status = psql(url_of(role), sql)
         assert.same({ "ERROR:  42501", 1 }, { output, status }, sql)
       end
     end
     assert.equal(2, #owner:events())
+  end)
+
+  it("let a writer give itself no right, and change no event by way of another table", function()
+    psql(url_of "a_writer", "GRANT ALL ON events TO a_writer")
+    psql(url_of "a_writer", "GRANT ALL ON events TO PUBLIC")
+    local rights = "SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type)"
+      .. " FROM information_schema.role_table_grants"
+      .. " WHERE table_schema = current_schema() AND table_name = 'events' AND grantee IN ('a_writer', 'PUBLIC')"
+    assert.equal("INSERT SELECT", (psql(url_of "a_writer", rights)))
+    assert.not_equal(0, select(2, psql(url_of "a_writer",
+      "INSERT INTO events SELECT * FROM events ON CONFLICT (tenant, position) DO UPDATE SET actor = 'x'")))
+    assert.equal("0", (psql(url_of "a_writer",
+      "SELECT COUNT(*) FROM pg_constraint WHERE confrelid = 'events'::regclass AND confdeltype <> 'a'")))
+    assert.equal(2, #owner:events())
+  end)
+
+  it("let a reader write to no table, by any statement", function()
+    local tables = psql(url_of "a_reader", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    local count = 0
+    for name in tables:gmatch "[^\n]+" do
+      local column = psql(url_of "a_reader", ("SELECT column_name FROM information_schema.columns WHERE table_schema = "
+        .. "current_schema() AND table_name = '%s' ORDER BY ordinal_position LIMIT 1"):format(name))
+      for _, sql in ipairs { "INSERT INTO %s DEFAULT VALUES", "UPDATE %s SET " .. column .. " = " .. column,
+        "DELETE FROM %s", "TRUNCATE %s", "BEGIN; LOCK TABLE %s IN EXCLUSIVE MODE", "SELECT * FROM %s FOR UPDATE",
+        "DROP TABLE %s", "ALTER TABLE %s RENAME TO gone" } do
+        local output, status = psql(url_of "a_reader", sql:format(name))
+        assert.same({ "ERROR:  42501", 1 }, { output, status }, sql:format(name))
+      end
+      count = count + 1
+    end
+    assert.is_true(count >= 6, count .. " tables")
   end)
 
   it("let a reader read all there is", function()

@@ -9,6 +9,7 @@ local options = require "hoststore.options"
 local MEMORY = 16 * 1024 * 1024
 local INSTRUCTIONS = 2 * 1000 * 1000
 local SECONDS = 5
+local LONGEST = 1024 * 1024 -- bytes of a file
 
 local policy = {}
 
@@ -31,19 +32,25 @@ local function look(directory)
     local stat
     stat, message = core.sys.stat(directory .. "/" .. name)
     if not stat then return nil, failure("the policies cannot be read: %s", message) end
-    facts[i] = ("%s %d %d %.9f"):format(name, stat.inode, stat.size, stat.mtime)
+    facts[i] = ("%s %d %d %d %.9f"):format(name, stat.inode, stat.mode, stat.size, stat.mtime)
   end
   return names, table.concat(facts, "\n")
 end
 
-local function read(path)
-  local file, message = io.open(path, "rb")
-  local text
-  if file then
-    text, message = file:read "*a"
-    file:close()
+-- Whoever may write to a policy has commands run by who publishes.
+local function check_writers(directory, names)
+  local safe, message = core.sys.guard(directory, true)
+  for i = 1, safe and #names or 0 do
+    safe, message = core.sys.guard(directory .. "/" .. names[i], true)
+    if not safe then break end
   end
-  if not text then return nil, failure("the policies cannot be read: %s: %s", path, tostring(message)) end
+  if safe then return true end
+  return nil, failure("the policies are not used: %s", message)
+end
+
+local function read(path)
+  local text, message = core.sys.read(path, LONGEST)
+  if not text then return nil, failure("the policies cannot be read: %s", message) end
   return text
 end
 
@@ -99,6 +106,10 @@ function policy.get(directory, fresh)
   end
   if not known or known.signature ~= signature then
     if known and known.set.box then known.set.box:close() end
+    -- Not to be remembered: what mends it need not show in the signature.
+    compiled[directory] = nil
+    local safe, unsafe = check_writers(directory, names)
+    if not safe then return { names = {}, err = unsafe } end
     known = { signature = signature, set = compile(directory, names, 1) }
     compiled[directory] = known
   end
@@ -149,6 +160,9 @@ end
 function policy.check(directory)
   local names, err = look(directory)
   if not names then return nil, err end
+  local safe
+  safe, err = check_writers(directory, names)
+  if not safe then return nil, err end
   local files, good = {}, true
   for i, name in ipairs(names) do
     files[i] = check_file(directory, name)

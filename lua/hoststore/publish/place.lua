@@ -10,15 +10,17 @@ local DEFAULT_RUN = "/var/run/hoststore"
 local PUBLIC, PRIVATE = 493, 384 -- modes 0755 and 0600
 local PATIENCE = 60 -- seconds for another that publishes the same
 local PAUSE = 0.005
+local LONGEST = 16 * 1024 * 1024 -- bytes of facts
 
 local function run_directory()
   local wanted = os.getenv "HOSTSTORE_RUN"
   return (wanted and wanted ~= "" and wanted or DEFAULT_RUN) .. "/"
 end
 
--- The beginnings of paths that may do, best first.
+-- The beginnings of paths that may do, best first. A lock or fact that others could write is none.
 local function candidates(directory)
-  return { run_directory(), directory .. "/.hoststore-" }
+  local run, beside = run_directory(), directory .. "/.hoststore-"
+  return sys.guard(run, true) and { run, beside } or { beside }
 end
 
 -- Waited for here and not in C, where Ctrl-C would have to wait too.
@@ -44,7 +46,11 @@ function place.lock(directory, key, patience)
   sys.mkdir_p(run_directory():sub(1, -2), PUBLIC)
   for _, prefix in ipairs(candidates(directory)) do
     local path = prefix .. key .. ".lock"
-    local lock, message, errno = wait_for_lock(path, patience or PATIENCE)
+    local lock
+    local safe, message, errno = sys.guard(path)
+    if safe then
+      lock, message, errno = wait_for_lock(path, patience or PATIENCE)
+    end
     if lock then
       return lock, prefix .. key
     elseif lock == false then
@@ -85,17 +91,12 @@ end
 ---@return table<string, string>
 function place.read(prefix)
   local facts = {}
-  local handle = io.open(prefix .. ".state", "rb")
-  if not handle then
-    return facts
-  end
-  for line in (handle:read("*a") or ""):gmatch("[^\n]+") do
+  for line in (sys.read_own(prefix .. ".state", LONGEST) or ""):gmatch("[^\n]+") do
     local name, value = line:match("^([^\t]+)\t(.*)$")
     if name then
       facts[decode(name)] = decode(value)
     end
   end
-  handle:close()
   return facts
 end
 
