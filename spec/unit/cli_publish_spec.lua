@@ -51,7 +51,7 @@ describe("hoststore publish", function()
 
   it("fails with what the checker said, and keeps the file", function()
     write(path, "old\n")
-    local code, stdout, stderr = run(path, "--check", "ls /nonexistent/{path}")
+    local code, stdout, stderr = run(path, "--force", "--check", "ls /nonexistent/{path}")
     assert.same({ 1, "", "old\n" }, { code, stdout, read(path) })
     assert.matches("the checker refused it: 'ls /nonexistent/{path}' ended with status 2: .*No such file", stderr)
   end)

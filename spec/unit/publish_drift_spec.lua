@@ -36,7 +36,8 @@ describe("a published file that was changed by hand", function()
     local result = publish()
     assert.same({ "conflict", true, false }, { result.error.code, result.changed, result.written })
     assert.same({ {
-      path = path, against = "published", more = 0, lines = { "+10.0.0.2\tcopier.lan", "-10.0.0.2\tprinter.lan" },
+      path = path, kind = "changed", against = "published", more = 0,
+      lines = { "+10.0.0.2\tcopier.lan", "-10.0.0.2\tprinter.lan" },
     } }, result.drift)
     assert.equal(before, read(path))
     assert.equal("conflict", publish().error.code)
@@ -102,7 +103,8 @@ describe("a published file that was changed by hand", function()
     write(path, read(path) .. "10.0.0.4 more\n")
     local result = publish() -- the filter is another one now
     assert.equal("conflict", result.error.code)
-    assert.same({ against = "store", path = path, more = 0, lines = { "-10.0.0.3\ttv.lan", "+10.0.0.4 more" } },
+    assert.same({ against = "store", kind = "changed", path = path, more = 0,
+      lines = { "-10.0.0.3\ttv.lan", "+10.0.0.4 more" } },
       result.drift[1])
   end)
 
@@ -146,7 +148,7 @@ describe("a published file that was changed by hand", function()
       edit("10.0.0.2\tprinter.lan\n", "10.0.0.4\tnew.lan new\n")
       local result = publish { adopt = true, actor = "anna" }
       assert.is_nil(result.error)
-      assert.same({ created = 1, updated = 1, deleted = 1 }, result.adopted)
+      assert.same({ created = 1, updated = 1, enabled = 0, deleted = 1, dropped = 0 }, result.adopted)
       local nas, added = store:find("10.0.0.1", "nas.lan"), store:find("10.0.0.4", "new.lan")
       assert.same({ "in the attic", "moved", 3 }, { nas.comment, nas.tags[1], nas.version })
       assert.same({ "admin", "new" }, { added.origin, added.aliases[1] })
@@ -168,7 +170,7 @@ describe("a published file that was changed by hand", function()
     it("deletes nothing when it was never published, but takes what it has", function()
       write(path, "# my own\n10.0.0.7 seven.lan\n10.0.0.1 nas.lan # in the cellar\n")
       local result = publish { adopt = true }
-      assert.same({ created = 1, updated = 0, deleted = 0 }, result.adopted)
+      assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 1 }, result.adopted)
       assert.equal(4, store:count())
       assert.equal(store:export "hosts", read(path))
     end)
