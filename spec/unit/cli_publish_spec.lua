@@ -95,6 +95,48 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       assert.same({ "alice", "nine.lan" }, { nine:history()[1].actor, nine.hostname })
     end)
 
+    it("says in a dry run that it would leave it alone, and ends with 4, too", function()
+      local code, stdout, stderr = run(path, "--dry-run")
+      assert.same({ 4, "" }, { code, stdout })
+      assert.equal(select(3, run(path)), stderr)
+      code, stdout, stderr = run(path, "--dry-run", "--json")
+      assert.same({ 4, "" }, { code, stdout })
+      assert.equal("conflict", json.decode(stderr).error.code)
+      assert.equal(0, (run(path, "--dry-run", "--force")))
+    end)
+
+    it("says in a dry run what --adopt would do", function()
+      write(path, read(path) .. "# remark\n")
+      local before = read(path)
+      local code, stdout, stderr = run(path, "--adopt", "--dry-run")
+      assert.same({ 0, "would be adopted: " .. path .. "\n" }, { code, stdout })
+      assert.truthy(stderr:find("would be adopted: 1 created\nhoststore: 1 line of comment or blank would be dropped: ",
+        1, true), stderr)
+      code, stdout = run(path, "--adopt", "--dry-run", "--json")
+      assert.same({ 0, { created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 1 } },
+        { code, json.decode(stdout).adopted })
+      assert.equal(before, read(path))
+      assert.is_nil(store:lookup("nine.lan")[1])
+    end)
+
+    it("refuses to adopt what would delete more than --max-deletes", function()
+      write(path, "")
+      local code, _, stderr = run(path, "--adopt", "--max-deletes", "0")
+      assert.same({ 4, true }, { code, stderr:find("1 hosts would be deleted; max_deletes allows 0", 1, true) ~= nil })
+      assert.equal(0, (run(path, "--adopt", "--max-deletes", "100%")))
+      assert.equal(0, store:count())
+    end)
+
+    it("keeps what its header says", function()
+      run(path, "--force", "--header")
+      local header = read(path):match "^[^\n]*"
+      assert.equal("# Made by hoststore. Changes made here get into it by: hoststore publish --adopt", header)
+      write(path, header .. "\n10.0.0.1 nas.lan # changed\n")
+      assert.equal(4, (run(path, "--header")))
+      assert.equal(0, (run(path, "--header", "--adopt")))
+      assert.equal(header .. "\n10.0.0.1\tnas.lan\t# changed\n", read(path))
+    end)
+
     it("takes one of the two alone", function()
       assert.equal(2, (run(path, "--adopt", "--force")))
     end)

@@ -122,7 +122,7 @@ describe("a published file that was changed by hand", function()
       assert.is_true(read(path) == before)
       assert.same({ "hosts" }, files(directory))
     end
-    assert.same({ created = 1, updated = 0, deleted = 0 }, publish({ adopt = true }).adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 0 }, publish({ adopt = true }).adopted)
     assert.is_true(read(path) == store:export "hosts")
     assert.same({ "hosts" }, files(directory))
   end)
@@ -133,7 +133,8 @@ describe("a published file that was changed by hand", function()
     edit("name printer.lan\n", "name copier.lan\n")
     local result = publish(nil, output)
     assert.equal("conflict", result.error.code)
-    assert.same({ { path = path, against = "store", more = 0, lines = { "+name copier.lan", "-name printer.lan" } } },
+    assert.same({ { path = path, kind = "changed", against = "store", more = 0,
+      lines = { "+name copier.lan", "-name printer.lan" } } },
       result.drift)
     assert.equal("unsupported", publish({ adopt = true }, output).error.code)
     assert.is_true(publish({ force = true }, output).written)

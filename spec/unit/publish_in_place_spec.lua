@@ -79,9 +79,9 @@ describe("publishing in place", function()
     write(path, "10.0.0.7 seven.lan\n")
     local inode, result = sys.stat(path).inode, publish()
     assert.equal("conflict", result.error.code)
-    assert.same({ { path = path, against = "published", more = 0,
+    assert.same({ { path = path, kind = "changed", against = "published", more = 0,
       lines = { "-10.0.0.1\tnas.lan", "+10.0.0.7 seven.lan" } } }, result.drift)
-    assert.same({ created = 1, updated = 0, deleted = 1 }, publish({ adopt = true }).adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 1, dropped = 0 }, publish({ adopt = true }).adopted)
     assert.same({ "10.0.0.7\tseven.lan\n", inode }, { read(path), sys.stat(path).inode })
   end)
 

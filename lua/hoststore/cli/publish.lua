@@ -54,7 +54,8 @@ end
 
 local function drift_json(drift)
   return present.object("path", present.json(drift.path), "kind", present.json(drift.kind),
-    "against", present.json(drift.against), "lines", present.array(drift.lines, present.json), "more", present.json(drift.more))
+    "against", present.json(drift.against), "lines", present.array(drift.lines, present.json),
+    "more", present.json(drift.more))
 end
 
 local function error_json(err)
@@ -117,8 +118,8 @@ local DRIFT = {
 local function explain_adopted(adopted, out, dry_run)
   out:message((dry_run and "would be adopted: " or "adopted: ") .. present.counters(adopted, COUNTERS))
   if adopted.dropped > 0 then
-    out:message(("%d lines of comment or blank ones %s dropped: hoststore keeps hosts alone"):format(adopted.dropped,
-      dry_run and "would be" or "were"))
+    out:message(("%d line%s of comment or blank %s dropped: hoststore keeps hosts alone"):format(adopted.dropped,
+      adopted.dropped == 1 and "" or "s", dry_run and "would be" or adopted.dropped == 1 and "was" or "were"))
   end
 end
 
