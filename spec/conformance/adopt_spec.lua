@@ -275,7 +275,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.same({ "nas", 1, 6 }, { now("nas").comment, now("nas").version, store:count() })
     end)
 
-    it("writes nothing when a policy or the file refuses one line", function()
+    it("writes nothing when one line cannot be a host", function()
       publish()
       edit("# nas", "# by hand")
       write(path, read(path) .. "10.0.0.700 bad.lan\n")
