@@ -86,7 +86,11 @@ end
 -- What is to happen, and all that can be done before anybody sees it. In a transaction: all that is read
 -- is of one moment.
 local function make_plan(job, flags)
-  local generate, made, err
+  local generate, made, now, err
+  now, err = expiry.now(job.store)
+  if not now then
+    return nil, err
+  end
   generate, err = rendering.generator(job.store, job.output)
   if not generate then
     return nil, err
@@ -96,11 +100,7 @@ local function make_plan(job, flags)
   if not plan.pieces then
     return nil, made
   end
-  plan.made = made
-  made.now, err = expiry.now(job.store)
-  if not made.now then
-    return nil, err
-  end
+  plan.made, made.now = made, now
   made.position, err = core.position(job.store)
   if not made.position then
     return nil, err
@@ -224,6 +224,22 @@ local function abandon_plan(job)
   end
 end
 
+-- Adopts, and makes the plan of the hosts that came of it. Now the store says what the files said, but for their
+-- comments and the order of their lines; what somebody has changed in them meanwhile is drift again.
+local function adopt_drift(job, plan, flags, result)
+  local err
+  result.adopted, err = adopt.run(job, plan.drift, flags)
+  if not result.adopted or flags.dry_run then
+    return result.adopted and plan, err
+  end
+  abandon_plan(job)
+  local adopted = {}
+  for _, change in ipairs(plan.drift) do
+    adopted[change.key] = change.found
+  end
+  return run_plan(job, { adopted = adopted })
+end
+
 local function publish_job(job, flags, result)
   local plan, err = run_plan(job, flags)
   if not plan then
@@ -231,19 +247,12 @@ local function publish_job(job, flags, result)
   end
   describe(job, plan, result)
   if #plan.drift > 0 and flags.adopt then
-    result.adopted, err = adopt.run(job, plan.drift, flags)
-    if not result.adopted then
-      return nil, err
-    elseif not flags.dry_run then
-      abandon_plan(job)
-      -- Now the store says what the file says, but for its comments and the order of its lines.
-      plan, err = run_plan(job, { force = true })
-    end
-  elseif #plan.drift > 0 and not flags.force then
-    return nil, drift.refusal(job, plan.drift)
+    plan, err = adopt_drift(job, plan, flags, result)
   end
   if not plan then
     return nil, err
+  elseif #plan.drift > 0 and not (flags.force or result.adopted and flags.dry_run) then
+    return nil, drift.refusal(job, plan.drift)
   elseif flags.dry_run then
     return true
   elseif #plan.changed > 0 then

@@ -223,12 +223,31 @@ for _, backend in ipairs(require "spec.support.backends") do
         write(path, table.concat(lines))
       end
 
-      it("is refused when more than three hosts and 30 % of them would go, and says how many", function()
+      it("deletes nothing when no host is left in it, however few they were, unless that is asked for", function()
         assert(store:update(hosts.nas.id, { origin = "import:lab" }))
         publish()
+        for _, text in ipairs { "", "# nothing\n\n" } do
+          write(path, text)
+          local err = refused("conflict", "no host is left in it; if 5 are to be deleted, say so with max_deletes")
+          assert.same({ 0, 5 }, { err.expected, err.actual })
+        end
+        for name in pairs(hosts) do
+          if name ~= "tv" then
+            assert(store:delete(hosts[name].id))
+          end
+        end
+        publish { force = true }
         write(path, "")
-        local err = refused("conflict", "5 hosts would be deleted; max_deletes allows 3")
-        assert.same({ 3, 5 }, { err.expected, err.actual })
+        refused("conflict", "no host is left in it; if 1 are to be deleted")
+        assert.equal("deleted 1", adopt { max_deletes = 1 })
+      end)
+
+      it("is refused when more than three hosts and 30 % of them would go, and says how many", function()
+        publish()
+        keep(1)
+        local err = refused("conflict", "4 hosts would be deleted; max_deletes allows 3")
+        assert.same({ 3, 4 }, { err.expected, err.actual })
+        write(path, "")
         refused("conflict", "5 hosts would be deleted; max_deletes allows 4", { max_deletes = 4 })
         refused("conflict", "max_deletes allows 4", { max_deletes = "99%" })
         assert.equal("deleted 5", adopt { max_deletes = "100%" })
@@ -267,6 +286,21 @@ for _, backend in ipairs(require "spec.support.backends") do
       refused("conflict", "comment", { dry_run = true })
     end)
 
+    it("comes to the same when it is done twice, because the file could not be written the first time", function()
+      publish()
+      assert(store:update(hosts.lamp.id, { comment = "light" }))
+      edit("10.0.0.1\tnas.lan\t# nas", "10.0.0.11\tnas.lan\t# by hand")
+      edit("10.0.0.2[^\n]*\n", "")
+      write(path, read(path) .. "10.0.0.7 new.lan\n# remark\n")
+      local before = read(path)
+      local result = publish({ adopt = true }, { check = { "false" } })
+      assert.same({ "invalid", before, 1 }, { result.error.code, read(path), result.adopted.deleted })
+      local position = #store:events()
+      assert.equal("conflict", publish().error.code)
+      assert.equal("dropped 1", adopt())
+      assert.same({ position, "10.0.0.11", "light" }, { #store:events(), now("nas").ip, now("lamp").comment })
+    end)
+
     it("takes what a file has that was never published for what it says, and nothing that it does not", function()
       write(path, "127.0.0.1 localhost\n10.0.0.1 nas.lan\n10.0.0.2 printer.lan # other\n")
       refused("conflict", "10.0.0.2 printer.lan: comment")
@@ -283,6 +317,56 @@ for _, backend in ipairs(require "spec.support.backends") do
     end)
   end)
 end
+
+describe("adopting a file", function()
+  local directory
+  before_each(function() directory = system.directory() end)
+  after_each(function() system.remove(directory) end)
+
+  it("loses no line that somebody adds to it in the middle of that", function()
+    local last = 0
+    repeat
+      last = last + 1
+      local calls = 0
+      local path, tick = ("%s/hosts%d"):format(directory, last), function() end
+      local store = assert(hoststore.open(":memory:", { clock = function()
+        tick()
+        return os.time()
+      end }))
+      finally(function() store:close() end)
+      assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+      local function publish(flags) return store:publish_outputs({ { path = path } }, flags)[1] end
+      publish()
+      write(path, read(path) .. "10.0.0.2 printer.lan\n")
+      tick = function()
+        calls = calls + 1
+        if calls == last then
+          write(path, read(path) .. "10.0.0.3 late.lan\n")
+        end
+      end
+      local result = publish { adopt = true }
+      assert.equal(1, #store:lookup "printer.lan")
+      assert.is_true(result.error == nil or result.error.code == "conflict")
+      assert.is_nil(publish({ adopt = true }).error)
+      assert.equal(calls < last and 0 or 1, #store:lookup "late.lan")
+    until calls < last
+    assert.is_true(last > 4)
+  end)
+
+  it("takes no host for expired because the clock has jumped", function()
+    local time, path = 1700000000, directory .. "/hosts"
+    local store = assert(hoststore.open(":memory:", { clock = function() return time end }))
+    finally(function() store:close() end)
+    local host = assert(store:add { ip = "10.0.0.1", hostname = "guest.lan", expires_at = time + 3600 })
+    assert(store:add { ip = "10.0.0.2", hostname = "nas.lan" })
+    local function publish(flags) return store:publish_outputs({ { path = path } }, flags)[1] end
+    publish()
+    time = 2900000000
+    write(path, (read(path):gsub("10.0.0.1[^\n]*\n", "")))
+    assert.equal(1, publish({ adopt = true }).adopted.deleted)
+    assert.is_nil(store:get(host.id))
+  end)
+end)
 
 describe("adopting lines that moved from one shard to another", function()
   it("keeps the host", function()

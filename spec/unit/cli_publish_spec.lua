@@ -165,6 +165,20 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
     assert.same({ 0, true }, { code, stdout:find "unchanged" ~= nil })
   end)
 
+  it("ends with 4 when nothing is wrong with many outputs but changes by hand, in a dry run too", function()
+    local list = { { name = "lan", path = path }, { name = "other", path = directory .. "/other" } }
+    run("--outputs", outputs(list))
+    write(path, read(path) .. "10.0.0.9 nine.lan\n")
+    assert.same({ 4, 4, 0 }, { (run("--outputs", outputs(list))), (run("--outputs", outputs(list), "--dry-run")),
+      (run("--outputs", outputs(list), "--dry-run", "--force")) })
+    for place = 1, 3 do
+      table.insert(list, place, { name = "gone", path = directory .. "/missing/hosts" })
+      assert.equal(1, (run("--outputs", outputs(list), "--dry-run")))
+      table.remove(list, place)
+    end
+    assert.equal(0, (run("--outputs", outputs(list), "--adopt")))
+  end)
+
   it("tells in a dry run of a reload that failed in the night, and whether it is due still", function()
     local flag = directory .. "/flag"
     local list = outputs { { name = "lan", path = path, reload = { "ls", flag } } }

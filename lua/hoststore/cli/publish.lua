@@ -155,8 +155,17 @@ local function answer_one(result, options, out)
   end)
 end
 
+-- A conflict only when nothing worse has happened.
+local function exit_code(results)
+  local code = 0
+  for _, result in ipairs(results) do
+    local err = result.error
+    code = err and (err.code == "conflict" and code ~= 1 and 4 or 1) or code
+  end
+  return code
+end
+
 local function answer_all(results, options, out)
-  local failed = false
   if #results == 0 then
     out:message "there is no output to publish"
   end
@@ -167,7 +176,6 @@ local function answer_all(results, options, out)
     json = result_json,
   })
   for _, result in ipairs(results) do
-    failed = failed or result.error ~= nil
     if not out.json then
       explain(result, options, out)
       if result.error then
@@ -175,7 +183,7 @@ local function answer_all(results, options, out)
       end
     end
   end
-  return failed and 1 or 0
+  return exit_code(results)
 end
 
 function publish.publish(store, options, out)

@@ -9,6 +9,7 @@
 --- what a line does not say is left as it is.
 local core = require "hoststore.core"
 local entries = require "hoststore.entry"
+local expiry = require "hoststore.expiry"
 local formats = require "hoststore.format"
 local Lines = require "hoststore.lines"
 
@@ -46,11 +47,11 @@ end
 
 -- What a published line would say of a host.
 local function as_line(store, host)
-  local shown, parts, given = { enabled = true }, {}, { host }
+  local shown, parts = { enabled = true }, {}
   for _, field in ipairs(FIELDS) do
     shown[field] = host[field]
   end
-  given[1] = shown
+  local given = { shown }
   formats.get("hosts").write(function() return table.remove(given) end, function(text) parts[#parts + 1] = text end)
   local found, err = read(store, parts)
   return found[1] or error(err, 0)
@@ -72,8 +73,12 @@ local function say_the_same(a, b)
   return true
 end
 
-local function is_published(store, host)
-  return host.enabled and not (host.expires_at and host.expires_at <= core.now(store))
+local function has_expired(merge, host)
+  return host.expires_at ~= nil and host.expires_at <= merge.time
+end
+
+local function is_published(merge, host)
+  return host.enabled and not has_expired(merge, host)
 end
 
 local function count_remarks(lines)
@@ -115,7 +120,7 @@ end
 local function index_at(merge, position)
   if not merge.at[position] then
     local known = {}
-    for host in merge.store:at({ position = position }):hosts() do
+    for host in assert(merge.store:at { position = position }):hosts() do
       known[key_of(host)] = host
     end
     merge.at[position] = known
@@ -140,7 +145,7 @@ local function sort_out(merge, change, before, old, now, new)
       merge.new[#merge.new + 1] = { after = line, host = hosts[key_of(line)], change = change }
     end
   end
-  change.total = #old
+  change.total, change.emptied = #old, #new == 0
 end
 
 local function compare(merge, change)
@@ -249,7 +254,7 @@ local function decide_gone(merge, edit)
   local host, err = merge.store:get(edit.host.id)
   if not host then
     return err.code == "not_found" or nil, err
-  elseif not is_published(merge.store, host) then
+  elseif not is_published(merge, host) then
     return true -- who disabled it meant the same, and has kept it for later
   elseif not say_the_same(edit.before, as_line(merge.store, host)) then
     add_conflict(merge, edit.before, "hostname", "its line was removed by hand, and the host changed in the store")
@@ -273,10 +278,10 @@ local function decide_new(merge, edit)
       merge_field(merge, edit.after, field, states, changes)
     end
   end
-  local hidden = not is_published(store, host)
+  local hidden = not is_published(merge, host)
   if hidden then
     changes.enabled = true
-    changes.expires_at = host.expires_at and host.expires_at <= core.now(store) and core.null or nil
+    changes.expires_at = has_expired(merge, host) and core.null or nil
   end
   if next(changes) then
     add_step(merge, hidden and "enabled" or "updated", edit, host, changes)
@@ -319,16 +324,32 @@ local function check_conflicts(job, merge)
 end
 
 -- A file that was emptied or cut short is hardly meant to empty the store.
+local function check_unasked(change, deletes)
+  if deletes > 0 and change.emptied then
+    return nil, core.error { code = "conflict", expected = 0, actual = deletes,
+      message = ("%s: no host is left in it; if %d are to be deleted, say so with max_deletes"):format(change.path,
+        deletes) }
+  end
+  local limit = math.max(FEW, entries.delete_limit(PART, change.total))
+  if deletes > limit then
+    return entries.too_many_deletes(deletes, limit)
+  end
+  return true
+end
+
 local function check_deletes(merge, changes, max_deletes)
   local deletes, total, of = #merge.steps.deleted, 0, {}
   for _, step in ipairs(merge.steps.deleted) do
     of[step.edit.change] = (of[step.edit.change] or 0) + 1
   end
   for _, change in ipairs(changes) do
-    total = total + (change.total or 0)
-    local limit = math.max(FEW, entries.delete_limit(PART, change.total or 0))
-    if max_deletes == nil and (of[change] or 0) > limit then
-      return entries.too_many_deletes(of[change], limit)
+    total = total + change.total
+    local good, err = true, nil
+    if max_deletes == nil then
+      good, err = check_unasked(change, of[change] or 0)
+    end
+    if not good then
+      return nil, err
     end
   end
   if deletes > entries.delete_limit(max_deletes, total) then
@@ -383,6 +404,10 @@ local function run(job, changes, flags)
   local merge = { store = job.store, at = {}, gone = {}, edited = {}, new = {}, conflicts = {},
     steps = { created = {}, updated = {}, enabled = {}, deleted = {} } }
   local done, err
+  merge.time, err = expiry.now(job.store)
+  if not merge.time then
+    return nil, err
+  end
   for _, change in ipairs(changes) do
     done, err = compare(merge, change)
     if not done then

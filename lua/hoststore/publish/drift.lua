@@ -45,11 +45,12 @@ end
 local EMPTY = sys.digest ""
 
 --- Why a piece must not be replaced: somebody else has made or changed what is there. Names of shards are ours,
---- so what has one is unknown only to who wants to adopt it.
+--- so what has one is unknown only to who wants to adopt it. What has been adopted may go.
 ---@return "changed"|"unknown"|"unmarked"|nil kind
 function drift.find(job, piece, flags)
   local before = remembered(job.facts, piece.key)
-  if piece.same or piece.torn then
+  local adopted = flags.adopted and flags.adopted[piece.key]
+  if piece.same or piece.torn or adopted and adopted == piece.found then
     return nil
   elseif piece.unmarked then
     return before and before.previous ~= "-" and "unmarked" or nil
@@ -105,9 +106,9 @@ end
 --- What was changed by hand in a piece, for the reason that `find` gave. Called in the transaction the piece was
 --- made in.
 ---@return table change  .added and .removed are lines; .before those that were published, nil when nobody can say,
----  .now those that are there, .position what the log had come to
+---  .now those that are there and .found their digest, .position what the log had come to
 function drift.examine(job, piece, kind)
-  local change = { path = piece.path, kind = kind, added = {}, removed = {} }
+  local change = { path = piece.path, key = piece.key, kind = kind, added = {}, removed = {} }
   local stat = sys.stat(piece.path)
   if kind == "unmarked" then
     change.removed = piece.unmarked
@@ -120,7 +121,8 @@ function drift.examine(job, piece, kind)
   if before then
     change.before, change.position = lines_of(before), remembered(job.facts, piece.key).position
   end
-  change.now = lines_of(piece.read() or "")
+  local text = piece.read() or ""
+  change.now, change.found = lines_of(text), sys.digest(text)
   before = change.before or lines_of(intended(piece))
   change.added, change.removed = missing(change.now, before), missing(before, change.now)
   return change
