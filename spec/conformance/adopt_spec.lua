@@ -113,6 +113,22 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.equal("bright", now("lamp").comment)
     end)
 
+    it("names each conflict with its host and field, up to ten", function()
+      publish()
+      for i, name in ipairs { "nas", "printer", "tv" } do
+        assert(store:update(hosts[name].id, { comment = "store", aliases = { "s" .. i }, tags = { "a" } }))
+      end
+      write(path, (read(path):gsub("# %w+ %[old%]", "# file [b]"):gsub("%.lan", ".lan x")))
+      local message = refused("conflict", "10.0.0.1 nas.lan: aliases was changed by hand").message
+      for _, words in ipairs { "10.0.0.1 nas.lan: comment was", "10.0.0.2 printer.lan: tags was",
+        "10.0.0.3 tv.lan: comment was" } do
+        assert.truthy(message:find(words, 1, true), message)
+      end
+      assert.is_nil(message:find("more", 1, true))
+      assert(store:update(hosts.lamp.id, { comment = "store", tags = { "a" } }))
+      assert.truthy(refused("conflict", "; and 1 more. Nothing was adopted"))
+    end)
+
     it("brings no host back that was deleted in the store, when its line was edited", function()
       publish()
       assert(store:delete(hosts.nas.id))

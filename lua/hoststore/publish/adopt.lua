@@ -25,6 +25,7 @@ local adopt = {}
 local FIELDS = { "ip", "hostname", "aliases", "comment", "tags" }
 local NOTHING = { aliases = {}, tags = {} } -- what a host says of which nothing is known
 local FEW, PART = 3, "30%" -- more than both of them are not deleted unasked
+local SHOWN = 10 -- conflicts that a message names
 
 -- -- lines as hosts ------------------------------------------------------------------------------------
 
@@ -314,13 +315,19 @@ end
 -- -- all or none ---------------------------------------------------------------------------------------
 
 local function check_conflicts(job, merge)
-  local first, more = merge.conflicts[1], #merge.conflicts - 1
-  if not first then
+  local conflicts, told = merge.conflicts, {}
+  if not conflicts[1] then
     return true
   end
-  return nil, core.error { code = "conflict", field = first.field,
-    message = ("%s: %s%s. Nothing was adopted"):format(job.output.path, first.message,
-      more > 0 and (" (and %d more conflicts)"):format(more) or "") }
+  for i = 1, math.min(#conflicts, SHOWN) do
+    told[i] = conflicts[i].message
+  end
+  if #conflicts > SHOWN then
+    told[#told + 1] = ("and %d more"):format(#conflicts - SHOWN)
+  end
+  return nil, core.error { code = "conflict", field = conflicts[1].field,
+    message = ("%s: %s. Nothing was adopted; let both say the same, or force the state of the store"):format(
+      job.output.path, table.concat(told, "; ")) }
 end
 
 -- A file that was emptied or cut short is hardly meant to empty the store.
