@@ -1,5 +1,6 @@
 -- What publish --adopt makes of a file that was changed by hand, while the store went on.
 local hoststore = require "hoststore"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local read, write = system.read, system.write
@@ -398,7 +399,7 @@ describe("adopting lines that moved from one shard to another", function()
       return store:publish_outputs({ { path = directory, mode = "shards" } }, flags)[1]
     end
     publish()
-    local files = system.files(directory)
+    local files = publishing.files(directory)
     local first, second = directory .. "/" .. files[1], directory .. "/" .. files[2]
     local line, rest = read(first):match "^([^\n]*\n)(.*)$"
     write(first, rest)

@@ -49,7 +49,7 @@ function system.remove(path)
   assert(status == 0, output)
 end
 
---- The files below a directory, as sorted relative paths; without what publishing remembers of those in it.
+--- The files below a directory, as sorted relative paths.
 function system.files(directory)
   local found = {}
   local function visit(prefix)
@@ -58,7 +58,7 @@ function system.files(directory)
       if name ~= "." and name ~= ".." then
         if lfs.symlinkattributes(directory .. "/" .. path, "mode") == "directory" then
           visit(path .. "/")
-        elseif not name:find "^%.hoststore%-%x+%.state$" then
+        else
           found[#found + 1] = path
         end
       end

@@ -1,7 +1,7 @@
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 describe("a published file that was changed by hand", function()
   local store, directory, path

@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 local unshare = system.namespace()
 
 describe("publishing in place", function()

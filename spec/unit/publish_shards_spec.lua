@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 describe("publishing shards", function()
   local store, home, directory
