@@ -79,7 +79,9 @@ local hoststore = require "hoststore"
 local store = assert(hoststore.open(%q))
 local function publish() return store:publish_outputs({ { path = %q, mode = "in-place" } })[1] end
 print(publish().written, publish().changed)
-io.open(%q, "a"):write("10.0.0.9 mine.lan\n"):close()
+local file = io.open(%q, "a")
+file:write("10.0.0.9 mine.lan\n")
+file:close()
 print(publish().error.code)
 ]]):format(home .. "/hosts.db", path, path))
       local script = ("mount --bind %s %s && mount -o remount,bind,ro %s && mount --bind %s/hosts %s && exec %s")

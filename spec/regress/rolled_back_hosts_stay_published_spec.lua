@@ -11,8 +11,8 @@ describe("publishing within a transaction", function()
   it("is refused, as its hosts are not there yet", function()
     local path = directory .. "/hosts"
     for _, publish in ipairs {
-      function() return store:publish(path) end,
-      function() return store:publish_outputs { { path = path } } end,
+      function() local _ = store:publish(path) end,
+      function() local _ = store:publish_outputs { { path = path } } end,
     } do
       local ok, message = pcall(store.transaction, store, function()
         assert(store:add { ip = "10.0.0.1", hostname = "ghost.lan" })
