@@ -1554,6 +1554,21 @@ static int core_parse_time(lua_State *L)
 	return 1;
 }
 
+/* check_host(store, host) -> the host as it would be stored, or nil and why it cannot be. Nothing is read, no policy asked. */
+static int core_check_host(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	struct hs_arena *arena = push_box(L);
+	struct hs_host host = hs_host_blank();
+	struct hs_host_input input;
+	struct hs_error err;
+
+	if (check_host_input(L, 2, arena, &input, &err) || hs_host_check(arena, &input, store->lenient, &host, &err))
+		return push_failure(L, 1, &err);
+	push_host(L, 1, &host);
+	return 1;
+}
+
 /* ip_within(address, address or CIDR) -> whether it is in it; nil and an error when one of them is none */
 static int core_ip_within(lua_State *L)
 {
@@ -1656,7 +1671,8 @@ static const luaL_Reg functions[] = {
 	{"view_lookup", view_lookup}, {"view_count", view_count},
 	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
-	{"ip_within", core_ip_within}, {"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
+	{"ip_within", core_ip_within}, {"check_host", core_check_host},
+	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},
 };
 

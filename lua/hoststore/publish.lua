@@ -1,9 +1,11 @@
 --- store:publish and store:publish_outputs: files kept in step with the hosts, written only when they would
 --- change, checked before they take their place, and told about behind it.
+local adopt = require "hoststore.publish.adopt"
 local clock = require "hoststore.clock"
-local core = require "hoststore.core"
 local command = require "hoststore.publish.command"
+local core = require "hoststore.core"
 local drift = require "hoststore.publish.drift"
+local entry = require "hoststore.entry"
 local export = require "hoststore.export"
 local file = require "hoststore.file"
 local options = require "hoststore.options"
@@ -30,10 +32,15 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 ---@field reloaded boolean|"pending"|nil  pending: another process, which is at it, will do it again
 ---@field reload hoststore.Reload?  how its reload went before, and goes now
 ---@field drift hoststore.Drift[]?  what was changed by hand since it was published
----@field adopted { created: integer, updated: integer, deleted: integer }?
+---@field adopted hoststore.Adopted?
 ---@field error hoststore.Error?
 
 -- -- one output ----------------------------------------------------------------------------------------
+
+-- What an output writes: a file, or those of a directory that have its name.
+local function identity(output, target)
+  return output.mode == "shards" and target .. "\0" .. output.name or target
+end
 
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
@@ -44,27 +51,23 @@ local function open_job(store, output, flags)
   if not job.target then
     return nil, job.directory
   end
-  local key = sys.digest(output.mode == "shards" and job.target .. "\0" .. output.name or job.target)
-  if flags.dry_run then
-    job.prefix = place.find(job.directory, key)
-  else
-    job.lock, err = place.lock(job.directory, key)
+  job.key = sys.digest(identity(output, job.target))
+  if not flags.dry_run then
+    job.lock, err = place.lock(job.directory, job.key)
     if not job.lock then
       return nil, err
     end
     job.prefix = err
     job.mode.recover(job)
   end
-  job.facts = place.read(job.prefix)
+  job.facts = place.recall(job.directory, job.key)
   return job
 end
 
 local function note_drift(job, plan, flags)
   for _, piece in ipairs(plan.pieces) do
-    local unknown = flags.adopt and piece.found and not piece.same and job.facts[piece.key] == nil
-    if unknown or drift.is_foreign(job.facts, piece) then
-      plan.drift[#plan.drift + 1] = drift.examine(job, job.facts, piece)
-    end
+    local kind = drift.find(job, piece, flags)
+    plan.drift[#plan.drift + 1] = kind and drift.examine(job, piece, kind)
   end
 end
 
@@ -84,7 +87,11 @@ end
 -- What is to happen, and all that can be done before anybody sees it. In a transaction: all that is read
 -- is of one moment.
 local function make_plan(job, flags)
-  local generate, made, err
+  local generate, made, now, err, doubt
+  now, err, doubt = clock.to_expire_by(job.store)
+  if not now then
+    return nil, err
+  end
   generate, err = rendering.generator(job.store, job.output)
   if not generate then
     return nil, err
@@ -94,11 +101,7 @@ local function make_plan(job, flags)
   if not plan.pieces then
     return nil, made
   end
-  plan.made = made
-  made.now, err, made.doubt = clock.to_expire_by(job.store)
-  if not made.now then
-    return nil, err
-  end
+  plan.made, made.now, made.doubt = made, now, doubt
   made.position, err = core.position(job.store)
   if not made.position then
     return nil, err
@@ -138,7 +141,7 @@ local function remember(job, plan, changed)
   if not changed then
     return true
   end
-  return place.write(job.prefix, job.facts)
+  return place.keep(job.directory, job.key, job.facts)
 end
 
 -- Behind the change: asked for before it, a reload by another process could come too early.
@@ -148,7 +151,7 @@ local function ask_for_reload(job)
     return nil, err
   end
   job.facts[OWED] = nil
-  return place.write(job.prefix, job.facts)
+  return place.keep(job.directory, job.key, job.facts)
 end
 
 local function commit(job, plan, result)
@@ -157,7 +160,7 @@ local function commit(job, plan, result)
     if not done then
       return nil, err
     end
-    result.written = true
+    result.written, piece.same = true, true
     if result.shards then
       local counter = piece.remove and "removed" or "written"
       result.shards[counter] = result.shards[counter] + 1
@@ -167,7 +170,7 @@ local function commit(job, plan, result)
 end
 
 -- Check, then remember what it is going to be and that a reload is owed, and only then show it: killed
--- anywhere, the next publish knows what is left to do.
+-- anywhere, the next publish knows what is left to do. A block is remembered once more when it is there.
 local function carry_out(job, plan, result)
   local done, err
   if job.output.check then
@@ -183,6 +186,9 @@ local function carry_out(job, plan, result)
     return nil, err
   end
   done, err = commit(job, plan, result)
+  if done then
+    done, err = remember(job, plan)
+  end
   if job.output.reload and result.written then
     local asked, failure = ask_for_reload(job)
     if done and not asked then
@@ -220,23 +226,37 @@ local function abandon_plan(job)
   end
 end
 
+-- Adopts, and makes the plan of the hosts that came of it. Now the store says what the files said, but for their
+-- comments and the order of their lines; what somebody has changed in them meanwhile is drift again.
+local function adopt_drift(job, plan, flags, result)
+  local err
+  result.adopted, err = adopt.run(job, plan.drift, flags)
+  if not result.adopted or flags.dry_run then
+    return result.adopted and plan, err
+  end
+  abandon_plan(job)
+  local adopted = {}
+  for _, change in ipairs(plan.drift) do
+    adopted[change.key] = change.found
+  end
+  return run_plan(job, { adopted = adopted })
+end
+
 local function publish_job(job, flags, result)
   local plan, err = run_plan(job, flags)
-  if plan and #plan.drift > 0 and flags.adopt and not flags.dry_run then
-    describe(job, plan, result)
-    result.adopted, err = drift.adopt(job, plan.drift, flags)
-    abandon_plan(job)
-    -- Now the store says what the file says, but for its comments and the order of its lines.
-    plan = result.adopted and run_plan(job, { force = true })
-  elseif plan then
-    describe(job, plan, result)
+  if not plan then
+    return nil, err
+  end
+  describe(job, plan, result)
+  if #plan.drift > 0 and flags.adopt then
+    plan, err = adopt_drift(job, plan, flags, result)
   end
   if not plan then
     return nil, err
+  elseif #plan.drift > 0 and not (flags.force or result.adopted and flags.dry_run) then
+    return nil, drift.refusal(job, plan.drift)
   elseif flags.dry_run then
     return true
-  elseif #plan.drift > 0 and not (flags.force or result.adopted) then
-    return nil, drift.refusal(job)
   elseif #plan.changed > 0 then
     return carry_out(job, plan, result)
   end
@@ -357,24 +377,57 @@ local function where(output, index)
   return ("output %d: "):format(index)
 end
 
-local flags_known = options.set("force", "adopt", "dry_run", "actor", "reason")
+local flags_known = options.set("force", "adopt", "max_deletes", "dry_run", "actor", "reason")
+
+-- Hosts that a transaction may yet take back are nothing to show.
+local function refuse_in_transaction(store)
+  if core.depth(store) > 0 then
+    error("hosts cannot be published within a transaction", 3)
+  end
+end
+
+-- Two that write the same file would take turns for ever. Blocks of two names get along in one.
+local function find_other(taken, output)
+  local target = require("hoststore.publish." .. MODES[output.mode]).locate(output, true)
+  if not target then
+    return nil -- it says itself why not
+  end
+  local what = identity(output, target)
+  taken[what] = taken[what] or {}
+  for _, other in ipairs(taken[what]) do
+    if output.mode ~= "block" or other.mode ~= "block" or output.name == other.name then
+      return other
+    end
+  end
+  table.insert(taken[what], output)
+end
 
 --- Brings a list of outputs in step with the hosts, one behind the other. What goes wrong with one is in its
 --- result and does not keep the others. Each is compared first and left untouched when it says the same already;
 --- a reload is run once behind all of them, and only when something it stands for has changed, or when it failed
 --- the last time. What was changed by hand since it was published is reported and left alone ("conflict"), unless
 --- `force` overwrites it or `adopt` brings it into the store first.
+--- Of what was made or removed by hand no more is deleted than `max_deletes` (a number, or "30%" of the hosts that
+--- were published); without it, 3 hosts or 30 % of a file.
 ---@param list hoststore.Output[]
----@param flags { force: boolean?, adopt: boolean?, dry_run: boolean?, actor: string?, reason: string? }?
+---@param flags { force: boolean?, adopt: boolean?, max_deletes: integer|string|nil, dry_run: boolean?, actor: string?,
+---  reason: string? }?
 ---@return hoststore.PublishResult[]
 function core.methods.publish_outputs(store, list, flags)
   flags = options.check(flags, flags_known, "the options")
   if type(list) ~= "table" then
     error("publish_outputs needs an array of outputs, not " .. type(list), 2)
   end
-  local results, good, places = {}, {}, {}
+  refuse_in_transaction(store)
+  entry.delete_limit(flags.max_deletes, 0)
+  local results, good, places, taken = {}, {}, {}, {}
   for i, given in ipairs(list) do
     local output, message = outputs.new(given)
+    local other = output and find_other(taken, output)
+    if other then
+      output, message = nil, ("'%s' and '%s' would both write %s; give each a path of its own"):format(
+        other.label, output.label, output.path)
+    end
     if output then
       good[#good + 1], places[#places + 1] = output, i
     else
@@ -412,6 +465,7 @@ function core.methods.publish(store, path, given)
   if type(path) ~= "string" then
     error("path: a string expected", 2)
   end
+  refuse_in_transaction(store)
   given = given or {}
   local output, message = outputs.new(as_output(path, given))
   if not output then

@@ -45,9 +45,7 @@ end
 -- What the next writing is to leave.
 local function reference(way, store)
   recorder.lay_out({}, root)
-  if way ~= "shards" then
-    outputs.start(root)
-  end
+  outputs.start(root, way)
   assert(outputs.ways[way](store, root))
   return outputs.visible(root)
 end

@@ -60,7 +60,9 @@ local function is_leftover(path)
     -- A journal that is truncated, not deleted, stays as an empty file.
     return #system.read(directory .. "/" .. path) > 0
   end
-  return name:find("^%.") or name:find("%-wal$") or name:find("%-shm$") or name:find("tmp")
+  -- What publishing remembers of a file is beside it as long as that is.
+  local remembered = name:find("^%.hoststore%-%x+%.state$")
+  return name:find("^%.") and not remembered or name:find("%-wal$") or name:find("%-shm$") or name:find("tmp")
 end
 
 -- A reader that is the last to close leaves the write-ahead log to the next writer.

@@ -22,6 +22,17 @@ function publishing.finish()
   system.remove(directory)
 end
 
+--- The files below a directory as system.files gives them, without what is remembered of those in it.
+---@param path string
+---@return string[]
+function publishing.files(path)
+  local found = {}
+  for _, name in ipairs(system.files(path)) do
+    found[#found + 1] = not name:find "%.hoststore%-%x+%.state$" and name or nil
+  end
+  return found
+end
+
 --- The command of a process that publishes an output, and kills itself before the step-th thing that it does.
 ---@param output table
 ---@param step integer?

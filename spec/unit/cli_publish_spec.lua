@@ -53,7 +53,7 @@ describe("hoststore publish", function()
 
   it("fails with what the checker said, and keeps the file", function()
     write(path, "old\n")
-    local code, stdout, stderr = run(path, "--check", "ls /nonexistent/{path}")
+    local code, stdout, stderr = run(path, "--force", "--check", "ls /nonexistent/{path}")
     assert.same({ 1, "", "old\n" }, { code, stdout, read(path) })
     assert.matches("the checker refused it: 'ls /nonexistent/{path}' ended with status 2: .*No such file", stderr)
   end)
@@ -111,6 +111,48 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
       assert.same({ "alice", "nine.lan" }, { nine:history()[1].actor, nine.hostname })
     end)
 
+    it("says in a dry run that it would leave it alone, and ends with 4, too", function()
+      local code, stdout, stderr = run(path, "--dry-run")
+      assert.same({ 4, "" }, { code, stdout })
+      assert.equal(select(3, run(path)), stderr)
+      code, stdout, stderr = run(path, "--dry-run", "--json")
+      assert.same({ 4, "" }, { code, stdout })
+      assert.equal("conflict", json.decode(stderr).error.code)
+      assert.equal(0, (run(path, "--dry-run", "--force")))
+    end)
+
+    it("says in a dry run what --adopt would do", function()
+      write(path, read(path) .. "# remark\n")
+      local before = read(path)
+      local code, stdout, stderr = run(path, "--adopt", "--dry-run")
+      assert.same({ 0, "would be adopted: " .. path .. "\n" }, { code, stdout })
+      assert.truthy(stderr:find("would be adopted: 1 created\nhoststore: 1 line of comment or blank would be dropped: ",
+        1, true), stderr)
+      code, stdout = run(path, "--adopt", "--dry-run", "--json")
+      assert.same({ 0, { created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 1 } },
+        { code, json.decode(stdout).adopted })
+      assert.equal(before, read(path))
+      assert.is_nil(store:lookup("nine.lan")[1])
+    end)
+
+    it("refuses to adopt what would delete more than --max-deletes", function()
+      write(path, "")
+      local code, _, stderr = run(path, "--adopt", "--max-deletes", "0")
+      assert.same({ 4, true }, { code, stderr:find("1 hosts would be deleted; max_deletes allows 0", 1, true) ~= nil })
+      assert.equal(0, (run(path, "--adopt", "--max-deletes", "100%")))
+      assert.equal(0, store:count())
+    end)
+
+    it("keeps what its header says", function()
+      run(path, "--force", "--header")
+      local header = read(path):match "^[^\n]*"
+      assert.equal("# Made by hoststore. Changes made here get into it by: hoststore publish --adopt", header)
+      write(path, header .. "\n10.0.0.1 nas.lan # changed\n")
+      assert.equal(4, (run(path, "--header")))
+      assert.equal(0, (run(path, "--header", "--adopt")))
+      assert.equal(header .. "\n10.0.0.1\tnas.lan\t# changed\n", read(path))
+    end)
+
     it("takes one of the two alone", function()
       assert.equal(2, (run(path, "--adopt", "--force")))
     end)
@@ -137,6 +179,20 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
     assert.same({ total = 1, written = 1, removed = 0 }, results[2].shards)
     code, stdout = run("--outputs", outputs { list[1] })
     assert.same({ 0, true }, { code, stdout:find "unchanged" ~= nil })
+  end)
+
+  it("ends with 4 when nothing is wrong with many outputs but changes by hand, in a dry run too", function()
+    local list = { { name = "lan", path = path }, { name = "other", path = directory .. "/other" } }
+    run("--outputs", outputs(list))
+    write(path, read(path) .. "10.0.0.9 nine.lan\n")
+    assert.same({ 4, 4, 0 }, { (run("--outputs", outputs(list))), (run("--outputs", outputs(list), "--dry-run")),
+      (run("--outputs", outputs(list), "--dry-run", "--force")) })
+    for place = 1, 3 do
+      table.insert(list, place, { name = "gone", path = directory .. "/missing/hosts" })
+      assert.equal(1, (run("--outputs", outputs(list), "--dry-run")))
+      table.remove(list, place)
+    end
+    assert.equal(0, (run("--outputs", outputs(list), "--adopt")))
   end)
 
   it("tells in a dry run of a reload that failed in the night, and whether it is due still", function()

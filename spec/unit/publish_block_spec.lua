@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 local BLOCK = "# BEGIN hoststore hosts\n10.0.0.1\tnas.lan\n# END hoststore hosts\n"
 
@@ -46,7 +46,7 @@ describe("publishing a block", function()
     write(path, before .. BLOCK .. after)
     system.run("chmod 600 " .. path)
     assert(store:add { ip = "10.0.0.2", hostname = "new.lan" })
-    assert.is_true(publish().written)
+    assert.is_true(publish({ force = true }).written)
     assert.equal(before .. "# BEGIN hoststore hosts\n" .. store:export "hosts" .. "# END hoststore hosts\n" .. after,
       read(path))
     assert.equal(384, sys.stat(path).mode)
@@ -60,7 +60,7 @@ describe("publishing a block", function()
 
   it("keeps marker lines as somebody's editor has left them", function()
     write(path, "# BEGIN hoststore hosts\r\nold\r\n# END hoststore hosts \t")
-    assert.is_true(publish().written)
+    assert.is_true(publish({ force = true }).written)
     assert.equal("# BEGIN hoststore hosts\r\n10.0.0.1\tnas.lan\n# END hoststore hosts \t", read(path))
   end)
 
@@ -109,7 +109,7 @@ describe("publishing a block", function()
     assert.same({ "conflict", "+10.0.0.9 nine.lan" }, { result.error.code, result.drift[1].lines[1] })
     assert.equal(1, #result.drift[1].lines)
     result = publish { adopt = true }
-    assert.same({ created = 1, updated = 0, deleted = 0 }, result.adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 0 }, result.adopted)
     assert.equal(2, store:count())
     assert.equal("127.0.0.1 localhost mine\n# BEGIN hoststore hosts\n" .. store:export "hosts" ..
       "# END hoststore hosts\n10.0.0.8 eight.lan\n", read(path))

@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read = system.files, system.read
+local files, read = publishing.files, system.read
 local unshare = system.namespace()
 
 describe("publishing a file", function()

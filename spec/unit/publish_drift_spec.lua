@@ -1,7 +1,7 @@
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 describe("a published file that was changed by hand", function()
   local store, directory, path
@@ -36,7 +36,8 @@ describe("a published file that was changed by hand", function()
     local result = publish()
     assert.same({ "conflict", true, false }, { result.error.code, result.changed, result.written })
     assert.same({ {
-      path = path, against = "published", more = 0, lines = { "+10.0.0.2\tcopier.lan", "-10.0.0.2\tprinter.lan" },
+      path = path, kind = "changed", against = "published", more = 0,
+      lines = { "+10.0.0.2\tcopier.lan", "-10.0.0.2\tprinter.lan" },
     } }, result.drift)
     assert.equal(before, read(path))
     assert.equal("conflict", publish().error.code)
@@ -102,7 +103,8 @@ describe("a published file that was changed by hand", function()
     write(path, read(path) .. "10.0.0.4 more\n")
     local result = publish() -- the filter is another one now
     assert.equal("conflict", result.error.code)
-    assert.same({ against = "store", path = path, more = 0, lines = { "-10.0.0.3\ttv.lan", "+10.0.0.4 more" } },
+    assert.same({ against = "store", kind = "changed", path = path, more = 0,
+      lines = { "-10.0.0.3\ttv.lan", "+10.0.0.4 more" } },
       result.drift[1])
   end)
 
@@ -120,7 +122,7 @@ describe("a published file that was changed by hand", function()
       assert.is_true(read(path) == before)
       assert.same({ "hosts" }, files(directory))
     end
-    assert.same({ created = 1, updated = 0, deleted = 0 }, publish({ adopt = true }).adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 0 }, publish({ adopt = true }).adopted)
     assert.is_true(read(path) == store:export "hosts")
     assert.same({ "hosts" }, files(directory))
   end)
@@ -131,7 +133,8 @@ describe("a published file that was changed by hand", function()
     edit("name printer.lan\n", "name copier.lan\n")
     local result = publish(nil, output)
     assert.equal("conflict", result.error.code)
-    assert.same({ { path = path, against = "store", more = 0, lines = { "+name copier.lan", "-name printer.lan" } } },
+    assert.same({ { path = path, kind = "changed", against = "store", more = 0,
+      lines = { "+name copier.lan", "-name printer.lan" } } },
       result.drift)
     assert.equal("unsupported", publish({ adopt = true }, output).error.code)
     assert.is_true(publish({ force = true }, output).written)
@@ -146,7 +149,7 @@ describe("a published file that was changed by hand", function()
       edit("10.0.0.2\tprinter.lan\n", "10.0.0.4\tnew.lan new\n")
       local result = publish { adopt = true, actor = "anna" }
       assert.is_nil(result.error)
-      assert.same({ created = 1, updated = 1, deleted = 1 }, result.adopted)
+      assert.same({ created = 1, updated = 1, enabled = 0, deleted = 1, dropped = 0 }, result.adopted)
       local nas, added = store:find("10.0.0.1", "nas.lan"), store:find("10.0.0.4", "new.lan")
       assert.same({ "in the attic", "moved", 3 }, { nas.comment, nas.tags[1], nas.version })
       assert.same({ "admin", "new" }, { added.origin, added.aliases[1] })
@@ -168,7 +171,7 @@ describe("a published file that was changed by hand", function()
     it("deletes nothing when it was never published, but takes what it has", function()
       write(path, "# my own\n10.0.0.7 seven.lan\n10.0.0.1 nas.lan # in the cellar\n")
       local result = publish { adopt = true }
-      assert.same({ created = 1, updated = 0, deleted = 0 }, result.adopted)
+      assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 1 }, result.adopted)
       assert.equal(4, store:count())
       assert.equal(store:export "hosts", read(path))
     end)

@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 local unshare = system.namespace()
 
 describe("publishing in place", function()
@@ -24,7 +24,7 @@ describe("publishing in place", function()
     write(path, ("x"):rep(100000))
     system.run("chmod 640 " .. path)
     local inode = sys.stat(path).inode
-    assert.is_true(publish().written)
+    assert.is_true(publish({ force = true }).written)
     assert.equal("10.0.0.1\tnas.lan\n", read(path))
     for i = 2, 9 do
       assert(store:add { ip = "10.0.0." .. i, hostname = "h" .. i, comment = ("c"):rep(i * 1000) })
@@ -68,7 +68,8 @@ describe("publishing in place", function()
 
   it("has a checker look at the new text before the file is touched", function()
     write(path, "old\n")
-    local result = store:publish_outputs({ { path = path, mode = "in-place", check = { "false" } } })[1]
+    local output = { path = path, mode = "in-place", check = { "false" } }
+    local result = store:publish_outputs({ output }, { force = true })[1]
     assert.same({ "invalid", "old\n" }, { result.error.code, read(path) })
     assert.same({ "hosts" }, files(directory))
   end)
@@ -78,9 +79,9 @@ describe("publishing in place", function()
     write(path, "10.0.0.7 seven.lan\n")
     local inode, result = sys.stat(path).inode, publish()
     assert.equal("conflict", result.error.code)
-    assert.same({ { path = path, against = "published", more = 0,
+    assert.same({ { path = path, kind = "changed", against = "published", more = 0,
       lines = { "-10.0.0.1\tnas.lan", "+10.0.0.7 seven.lan" } } }, result.drift)
-    assert.same({ created = 1, updated = 0, deleted = 1 }, publish({ adopt = true }).adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 1, dropped = 0 }, publish({ adopt = true }).adopted)
     assert.same({ "10.0.0.7\tseven.lan\n", inode }, { read(path), sys.stat(path).inode })
   end)
 
@@ -120,7 +121,7 @@ local function read(name) return (io.open(name):read "*a") end
 
     it("reaches a file that is bind-mounted, and everybody who has it mounted", function()
       assert.equal("true\n10.0.0.1\tnas.lan\n10.0.0.1\tnas.lan\nfalse\n", in_jail [[
-local function publish() return store:publish_outputs({ { path = path, mode = "in-place" } })[1] end
+local function publish() return store:publish_outputs({ { path = path, mode = "in-place" } }, { force = true })[1] end
 print(publish().written)
 io.write(read(path), read(real))
 print(publish().changed)
@@ -130,7 +131,7 @@ print(publish().changed)
 
     it("is what a file that is mounted asks for, and a block in it can have too", function()
       local output = in_jail [[
-local result = store:publish_outputs({ { path = path } })[1]
+local result = store:publish_outputs({ { path = path } }, { force = true })[1]
 print(result.error.code, result.error.message)
 io.write(read(path))
 print(store:publish_outputs({ { path = path, mode = "block" } })[1].error.code)

@@ -109,6 +109,30 @@ describe("what is published", function()
     answers("many2.lan A", "10.2.0.2")
   end)
 
+  for option, output in pairs {
+    ["--hostsdir"] = { mode = "shards" }, ["--addn-hosts"] = { path = "/hosts/hoststore" },
+  } do
+    it("is all that dnsmasq reads with " .. option .. ", and not what is remembered of it beside it", function()
+      start_dnsmasq(("%s=%s/hosts --log-queries"):format(option, directory))
+      local result = store:publish_outputs({ { path = directory .. (output.path or "/hosts"), mode = output.mode,
+        reload = system.words("kill -HUP " .. server.pid) } })[1]
+      assert.is_nil(result.error)
+      answers("nas.lan A", "10.0.0.1")
+      -- A name with a dot is passed over whatever the file says.
+      local facts = system.run("ls -A " .. directory .. "/hosts"):match "%.hoststore%-%x+%.state"
+      write(directory .. "/hosts/" .. facts, "10.9.9.9 facts.lan\n")
+      write(directory .. "/hosts/.more", "10.9.9.8 more.lan\n")
+      write(directory .. "/hosts/plain", "10.9.9.7 plain.lan\n")
+      system.run("kill -HUP " .. server.pid)
+      answers("plain.lan A", "10.9.9.7")
+      answers("facts.lan A", "")
+      answers("more.lan A", "")
+      local messages = read(directory .. "/dnsmasq.messages")
+      assert.truthy(messages:find("hosts/plain", 1, true))
+      assert.is_nil(messages:find("hosts/.", 1, true))
+    end)
+  end
+
   it("for unbound is answered by it after a reload, which runs only when the file has changed", function()
     local path = directory .. "/local.conf"
     local function publish()
@@ -131,7 +155,7 @@ describe("what is published", function()
     -- Lines of a hosts file are no configuration.
     for _, checker in ipairs { { "dnsmasq", "--test", "--conf-file={path}" }, { "unbound-checkconf", "{path}" } } do
       local output = { path = path, check = { "env", "-u", "LD_PRELOAD", (table.unpack or unpack)(checker) } }
-      local result = store:publish_outputs({ output })[1]
+      local result = store:publish_outputs({ output }, { force = true })[1]
       assert.same({ "invalid", "check", "# good\n" }, { result.error.code, result.error.field, read(path) })
       assert.truthy(result.error.message:find(path, 1, true), result.error.message)
       assert.is_nil(result.error.message:find("hoststore-new", 1, true), result.error.message)

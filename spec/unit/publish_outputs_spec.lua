@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local sys = require("hoststore.core").sys
-local files, read, write, words = system.files, system.read, system.write, system.words
+local files, read, write, words = publishing.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
   local store, directory, path, log

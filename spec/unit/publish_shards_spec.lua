@@ -2,7 +2,7 @@ local publishing = require "spec.support.publishing"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
 
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 describe("publishing shards", function()
   local store, home, directory
@@ -197,7 +197,7 @@ describe("publishing shards", function()
       { result.error.code, result.drift[1].lines[1], result.drift[1].path })
     assert.same({ 1, 1, 0 }, { #result.drift, #result.drift[1].lines, changed(before) })
     result = publish { adopt = true }
-    assert.same({ created = 1, updated = 0, deleted = 0 }, result.adopted)
+    assert.same({ created = 1, updated = 0, enabled = 0, deleted = 0, dropped = 0 }, result.adopted)
     assert.same(expected(), (contents()))
     assert.equal("new", store:lookup("h1")[1].comment)
   end)

@@ -1,10 +1,11 @@
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local lines = require "hoststore.lines"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local sys = core.sys
-local files, read, write = system.files, system.read, system.write
+local files, read, write = publishing.files, system.read, system.write
 
 -- Says of a file whether it is still the same one: a replaced file has another inode.
 local function identity(path)

@@ -245,7 +245,9 @@ Modes:
    in-place  the same file gets another content: for one that is bind-mounted
    block     only what stands between two marker lines is ours
    shards    a directory of small files, for dnsmasq's hostsdir
-A file that was changed by hand since is left alone, and the change shown.
+A file that was changed by hand since, or that hoststore has not published,
+is left alone, and the change shown. --adopt writes what was changed in it, and
+nothing else, into the store; what was changed there too is a conflict.
 A reload that failed is tried again by the next publish; --dry-run tells of
 the last one that failed, and whether one is due.
 The words of a command are separated by blanks; no shell reads them.]], [[
@@ -269,7 +271,10 @@ The words of a command are separated by blanks; no shell reads them.]], [[
     command:flag("--force", "Overwrite what was changed by hand."),
     command:flag("--adopt", "Import what was changed by hand, then publish.")
   )
-  command:flag("--dry-run", "Only say what would be written.")
+  command:option("--max-deletes", "With --adopt: refuse if more would be deleted, a number\n"
+    .. "or 10% (default: 3 hosts or 30% of a file).")
+    :argname "<n>":convert(values.share)
+  command:flag("--dry-run", "Only say what would be written or adopted.")
 
   command = add(parser, "backup", "Write a consistent copy of the database to a file.",
     "An existing file is replaced, once the copy is whole.", [[

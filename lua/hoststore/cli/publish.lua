@@ -4,7 +4,8 @@ local present = require "hoststore.cli.present"
 
 local publish = {}
 
-local COUNTERS = { "created", "updated", "deleted" }
+local COUNTERS = { "created", "updated", "enabled", "deleted" }
+local ADOPTED = { "created", "updated", "enabled", "deleted", "dropped" }
 
 local function usage_error(message)
   return nil, { code = "usage", message = message, hint = "hoststore publish --help" }
@@ -52,8 +53,9 @@ end
 -- How it went -------------------------------------------------------------------------------------
 
 local function drift_json(drift)
-  return present.object("path", present.json(drift.path), "against", present.json(drift.against),
-    "lines", present.array(drift.lines, present.json), "more", present.json(drift.more))
+  return present.object("path", present.json(drift.path), "kind", present.json(drift.kind),
+    "against", present.json(drift.against), "lines", present.array(drift.lines, present.json),
+    "more", present.json(drift.more))
 end
 
 local function error_json(err)
@@ -76,7 +78,7 @@ local function result_json(result)
     "checked", result.checked ~= nil and present.json(result.checked),
     "reloaded", result.reloaded ~= nil and present.json(result.reloaded),
     "reload", result.reload and reload_json(result.reload),
-    "adopted", result.adopted and "{" .. present.members(result.adopted, COUNTERS) .. "}",
+    "adopted", result.adopted and "{" .. present.members(result.adopted, ADOPTED) .. "}",
     "drift", result.drift and present.array(result.drift, drift_json),
     "error", result.error and error_json(result.error)
   )
@@ -85,8 +87,8 @@ end
 local function state(result, options)
   if result.error and not result.written then
     return "failed"
-  elseif options.dry_run and result.changed then
-    return "would be written"
+  elseif options.dry_run and (result.changed or result.adopted) then
+    return result.adopted and "would be adopted" or "would be written"
   end
   return result.written and "written" or "unchanged"
 end
@@ -118,13 +120,27 @@ local function explain_clock(results, out)
   end
 end
 
+local DRIFT = {
+  changed = "%s was changed by hand:",
+  unknown = "%s is not what hoststore has published:",
+  unmarked = "%s has lost the lines its block was between:",
+}
+
+local function explain_adopted(adopted, out, dry_run)
+  out:message((dry_run and "would be adopted: " or "adopted: ") .. present.counters(adopted, COUNTERS))
+  if adopted.dropped > 0 then
+    out:message(("%d line%s of comment or blank %s dropped: hoststore keeps hosts alone"):format(adopted.dropped,
+      adopted.dropped == 1 and "" or "s", dry_run and "would be" or adopted.dropped == 1 and "was" or "were"))
+  end
+end
+
 -- What people have to know besides: what was changed by hand, what became of it, what went wrong.
 local function explain(result, options, out)
   if options.dry_run then
     explain_reload(result, out)
   end
   for _, drift in ipairs(result.drift or {}) do
-    out:message(("%s was changed by hand:"):format(drift.path))
+    out:message(DRIFT[drift.kind]:format(drift.path))
     for _, line in ipairs(drift.lines) do
       out:message("  " .. line)
     end
@@ -133,7 +149,7 @@ local function explain(result, options, out)
     end
   end
   if result.adopted then
-    out:message("adopted: " .. present.counters(result.adopted, COUNTERS))
+    explain_adopted(result.adopted, out, options.dry_run)
   end
 end
 
@@ -151,8 +167,17 @@ local function answer_one(result, options, out)
   end)
 end
 
+-- A conflict only when nothing worse has happened.
+local function exit_code(results)
+  local code = 0
+  for _, result in ipairs(results) do
+    local err = result.error
+    code = err and (err.code == "conflict" and code ~= 1 and 4 or 1) or code
+  end
+  return code
+end
+
 local function answer_all(results, options, out)
-  local failed = false
   if #results == 0 then
     out:message "there is no output to publish"
   end
@@ -166,7 +191,6 @@ local function answer_all(results, options, out)
     explain_clock(results, out)
   end
   for _, result in ipairs(results) do
-    failed = failed or result.error ~= nil
     if not out.json then
       explain(result, options, out)
       if result.error then
@@ -174,7 +198,7 @@ local function answer_all(results, options, out)
       end
     end
   end
-  return failed and 1 or 0
+  return exit_code(results)
 end
 
 function publish.publish(store, options, out)
@@ -191,7 +215,7 @@ function publish.publish(store, options, out)
     return nil, err
   end
   local results = store:publish_outputs(list, { force = options.force, adopt = options.adopt,
-    dry_run = options.dry_run, reason = options.reason })
+    max_deletes = options.max_deletes, dry_run = options.dry_run, reason = options.reason })
   if options.file then
     return answer_one(results[1], options, out)
   end

@@ -133,7 +133,7 @@ end
 ---@param sign string
 function dns.header(sink, options, sign)
   if options and options.header then
-    sink(sign .. " Made by hoststore, which will overwrite changes made here.\n")
+    sink(sign .. " Made by hoststore. Changes made here do not get into it.\n")
   end
 end
 

@@ -117,7 +117,7 @@ end
 
 -- -- writing ----------------------------------------------------------------------------------------
 
-local HEADER = "# Made by hoststore, which will overwrite changes made here.\n"
+local HEADER = "# Made by hoststore. Changes made here get into it by: hoststore publish --adopt\n"
 
 -- Control characters: C0 and DEL, and C1 in UTF-8.
 local function without_controls(text)

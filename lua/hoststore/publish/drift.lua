@@ -1,7 +1,5 @@
---- Changes made by hand to what was published: found, shown, and taken over into the store.
+--- Changes made by hand to what was published: found and shown.
 local core = require "hoststore.core"
-local formats = require "hoststore.format"
-local Lines = require "hoststore.lines"
 local rendering = require "hoststore.publish.rendering"
 
 local sys = core.sys
@@ -13,6 +11,8 @@ local MAX_SIZE = 16 * 1024 * 1024
 
 ---@class hoststore.Drift
 ---@field path string
+---@field kind "changed"|"unknown"|"unmarked"  unknown: hoststore has never published it; unmarked: the lines are gone
+---  that say where a block is
 ---@field lines string[]  what was added ("+") and taken away ("-") by hand
 ---@field more integer  lines that are not shown
 ---@field against "published"|"store"  store: what was published cannot be said any more, so it is compared with
@@ -30,27 +30,43 @@ function drift.note(facts, piece, made)
     facts[piece.key] = nil
     return
   end
-  local previous = not piece.torn and piece.found or "-"
+  local previous = piece.same and piece.digest or not piece.torn and piece.found or "-"
   facts[piece.key] = ("%s %s %d %.6f"):format(piece.digest, previous, made.position, made.now)
 end
 
---- Whether the facts know the piece as it is to be.
+--- Whether the facts know the piece as it is to be. Of a block they have to know, too, that it has been there:
+--- one that was only going to be there when somebody pulled the plug has lost no marker lines.
 function drift.is_noted(facts, piece)
   local before = remembered(facts, piece.key)
   return before ~= nil and before.digest == piece.digest
+    and not (piece.content and piece.same and before.previous == "-")
 end
 
---- Whether somebody else has changed the piece since it was published.
-function drift.is_foreign(facts, piece)
-  local before = remembered(facts, piece.key)
-  return before ~= nil and not piece.same and not piece.torn and piece.found ~= nil
-    and piece.found ~= before.digest and piece.found ~= before.previous
+local EMPTY = sys.digest ""
+
+--- Why a piece must not be replaced: somebody else has made or changed what is there. Names of shards are ours,
+--- so what has one is unknown only to who wants to adopt it. What has been adopted may go.
+---@return "changed"|"unknown"|"unmarked"|nil kind
+function drift.find(job, piece, flags)
+  local before = remembered(job.facts, piece.key)
+  local adopted = flags.adopted and flags.adopted[piece.key]
+  if piece.same or piece.torn or adopted and adopted == piece.found then
+    return nil
+  elseif piece.unmarked then
+    return before and before.previous ~= "-" and "unmarked" or nil
+  elseif not piece.found then
+    return nil
+  elseif before then
+    return piece.found ~= before.digest and piece.found ~= before.previous and "changed" or nil
+  end
+  local ours = job.output.mode == "shards" and not flags.adopt
+  return not ours and piece.found ~= EMPTY and "unknown" or nil
 end
 
 local function lines_of(text)
   local lines = {}
-  for line in text:gmatch("[^\n]+") do
-    lines[#lines + 1] = line
+  for line, feed in text:gmatch("([^\n]*)(\n?)") do
+    lines[#lines + 1] = (line ~= "" or feed ~= "") and line or nil
   end
   return lines
 end
@@ -87,27 +103,36 @@ local function intended(piece)
   return table.concat(parts)
 end
 
---- What was changed by hand in a piece. Called in the transaction the piece was made in.
----@return table change  .added and .removed are lines, .published whether it is known what was
-function drift.examine(job, facts, piece)
-  local change = { path = piece.path, added = {}, removed = {}, published = false }
+--- What was changed by hand in a piece, for the reason that `find` gave. Called in the transaction the piece was
+--- made in.
+---@return table change  .added and .removed are lines; .before those that were published, nil when nobody can say,
+---  .now those that are there and .found their digest, .position what the log had come to
+function drift.examine(job, piece, kind)
+  local change = { path = piece.path, key = piece.key, kind = kind, added = {}, removed = {} }
   local stat = sys.stat(piece.path)
-  if not stat or stat.size > MAX_SIZE then
+  if kind == "unmarked" then
+    change.removed = piece.unmarked
+    return change
+  elseif not stat or stat.size > MAX_SIZE then
     change.unread = true
     return change
   end
-  local before = published(job, facts, piece)
-  change.published = before ~= nil
-  before = lines_of(before or intended(piece))
-  local now = lines_of(piece.read() or "")
-  change.added, change.removed, change.all = missing(now, before), missing(before, now), now
+  local before = published(job, job.facts, piece)
+  if before then
+    change.before, change.position = lines_of(before), remembered(job.facts, piece.key).position
+  end
+  local text = piece.read() or ""
+  change.now, change.found = lines_of(text), sys.digest(text)
+  before = change.before or lines_of(intended(piece))
+  change.added, change.removed = missing(change.now, before), missing(before, change.now)
   return change
 end
 
 --- A change as results show it.
 ---@return hoststore.Drift
 function drift.show(change)
-  local shown = { path = change.path, lines = {}, more = 0, against = change.published and "published" or "store" }
+  local shown = { path = change.path, kind = change.kind, lines = {}, more = 0,
+    against = (change.before or change.kind == "unmarked") and "published" or "store" }
   for sign, lines in pairs { ["-"] = change.removed, ["+"] = change.added } do
     for _, line in ipairs(lines) do
       shown.lines[#shown.lines + 1] = sign .. line
@@ -126,99 +151,16 @@ function drift.show(change)
   return shown
 end
 
+local REFUSALS = {
+  changed = "%s was changed by hand since it was published: adopt the change or force the old state",
+  unknown = "%s: there is a file that hoststore has not published: adopt what it holds or force another",
+  unmarked = "%s: the marker lines of the block that was published are gone: put them back, or force a new block " ..
+    "behind what is there",
+}
+
 --- The error for an output that is left alone because of its changes.
-function drift.refusal(job)
-  return core.error {
-    code = "conflict",
-    message = ("%s was changed by hand since it was published: adopt the change or force the old state"):format(
-      job.output.path),
-  }
-end
-
--- -- taking over ---------------------------------------------------------------------------------------
-
-local function read_entries(lines)
-  local entries = {}
-  local opened = assert(Lines.open { text = table.concat(lines, "\n") })
-  for _, entry in formats.get("hosts").read(opened, {}) do
-    entries[#entries + 1] = entry or nil
-  end
-  return entries
-end
-
-local function key(entry)
-  return entry.ip:lower() .. " " .. entry.hostname:lower()
-end
-
--- Hosts whose lines were taken away. One whose line was only changed is there under the same address and
--- name, and is brought up to date by the import.
-local function delete_removed(store, change, by)
-  local kept, deleted = {}, 0
-  for _, entry in ipairs(read_entries(change.all)) do
-    kept[key(entry)] = true
-  end
-  for _, entry in ipairs(read_entries(change.removed)) do
-    local host = not kept[key(entry)] and store:find(entry.ip, entry.hostname)
-    if host then
-      local done, err = store:delete(host, by)
-      if not done then
-        return nil, err
-      end
-      deleted = deleted + 1
-    end
-  end
-  return deleted
-end
-
-local function take_over(job, change, flags)
-  local by = { actor = flags.actor, reason = flags.reason or "changed by hand in " .. job.output.path }
-  local deleted, err = 0, nil
-  -- Without knowing what was published, a missing line may be a host that has never been there.
-  if change.published then
-    deleted, err = delete_removed(job.store, change, by)
-  end
-  if not deleted then
-    return nil, err
-  end
-  local result
-  result, err = job.store:import({ text = table.concat(change.added, "\n") },
-    { format = "hosts", mode = "replace", actor = by.actor, reason = by.reason })
-  if not result then
-    return nil, err
-  elseif result.failed > 0 then
-    return nil, core.error { code = "invalid", message = ("%s: %s; mend it or force the old state"):format(
-      change.path, result.errors[1].message) }
-  end
-  return { created = result.created, updated = result.updated, deleted = deleted }
-end
-
---- Brings changes made by hand into the store, all or none.
----@param job table
----@param changes table[]  what `examine` gave
----@param flags { actor: string?, reason: string? }
----@return { created: integer, updated: integer, deleted: integer }? counters, hoststore.Error? err
-function drift.adopt(job, changes, flags)
-  local output = job.output
-  if output.template or output.format ~= "hosts" then
-    return nil, core.error { code = "unsupported",
-      message = ("%s: only format hosts can be adopted"):format(output.path) }
-  end
-  return job.store:transaction(function()
-    local total = { created = 0, updated = 0, deleted = 0 }
-    for _, change in ipairs(changes) do
-      if change.unread then
-        return nil, core.error { code = "unsupported", message = change.path .. " is too long to be adopted" }
-      end
-      local counters, err = take_over(job, change, flags)
-      if not counters then
-        return nil, err
-      end
-      for name, count in pairs(counters) do
-        total[name] = total[name] + count
-      end
-    end
-    return total
-  end)
+function drift.refusal(job, changes)
+  return core.error { code = "conflict", message = REFUSALS[changes[1].kind]:format(job.output.path) }
 end
 
 return drift

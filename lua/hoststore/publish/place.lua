@@ -1,5 +1,9 @@
---- Where publishing keeps what it has to remember: a lock and a few facts for each output, in a directory
---- that is meant for such things or, where there is none, beside the output under a name with a dot.
+--- Where publishing keeps what it has to remember: a lock and a few facts for each output.
+---
+--- Locks, and the facts about reloads, are in a directory that is meant for such things, which a restart empties;
+--- where there is none, they are beside the output under a name with a dot. What is known about an output itself
+--- is beside it in the first place: it lasts as long as the output does, and a change by hand is noticed behind a
+--- restart too.
 local core = require "hoststore.core"
 local file = require "hoststore.file"
 
@@ -17,10 +21,14 @@ local function run_directory()
   return (wanted and wanted ~= "" and wanted or DEFAULT_RUN) .. "/"
 end
 
+local function beside(directory)
+  return directory .. "/.hoststore-"
+end
+
 -- The beginnings of paths that may do, best first. A lock or fact that others could write is none.
 local function candidates(directory)
-  local run, beside = run_directory(), directory .. "/.hoststore-"
-  return sys.guard(run, true) and { run, beside } or { beside }
+  local run = run_directory()
+  return sys.guard(run, true) and { run, beside(directory) } or { beside(directory) }
 end
 
 -- Waited for here and not in C, where Ctrl-C would have to wait too.
@@ -100,11 +108,7 @@ function place.read(prefix)
   return facts
 end
 
---- Remembers facts in the place of those before, all or none of them. The caller has the lock.
----@param prefix string
----@param facts table<string, string|number>
----@return true?, hoststore.Error? err
-function place.write(prefix, facts)
+local function write(prefix, facts)
   local lines = {}
   for name, value in pairs(facts) do
     lines[#lines + 1] = encode(name) .. "\t" .. encode(value) .. "\n"
@@ -118,13 +122,47 @@ function place.write(prefix, facts)
   if done then
     done, message, errno = replacement:commit()
   end
+  if not done and replacement then
+    replacement:abort()
+  end
+  return done, message, errno
+end
+
+--- Remembers facts in the place of those before, all or none of them. The caller has the lock.
+---@param prefix string
+---@param facts table<string, string|number>
+---@return true?, hoststore.Error? err
+function place.write(prefix, facts)
+  local done, message, errno = write(prefix, facts)
   if not done then
-    if replacement then
-      replacement:abort()
-    end
     return nil, file.failure(message, errno)
   end
   return true
+end
+
+local FORBIDDEN = { [sys.errno.EACCES] = true, [sys.errno.EPERM] = true, [sys.errno.EROFS] = true }
+
+--- What is known about an output. Older releases kept it with the locks, and so it is where nothing can be
+--- written beside the output, as in the directory of a file that is mounted by itself.
+---@param directory string  of the output
+---@param key string
+---@return table<string, string> facts
+function place.recall(directory, key)
+  local facts = place.read(beside(directory) .. key)
+  return next(facts) and facts or place.read(run_directory() .. key)
+end
+
+--- Remembers what is known about an output, as place.write.
+---@return true?, hoststore.Error? err
+function place.keep(directory, key, facts)
+  local done, message, errno = write(beside(directory) .. key, facts)
+  if done then
+    sys.unlink(run_directory() .. key .. ".state")
+    return true
+  elseif FORBIDDEN[errno] then
+    return place.write(run_directory() .. key, facts)
+  end
+  return nil, file.failure(message, errno)
 end
 
 return place

@@ -31,7 +31,8 @@ function shards.locate(output, dry_run)
   end
   local real = made
   if dry_run and not sys.stat(output.path) then
-    return output.path, output.path
+    local path = output.path:gsub("(.)/+$", "%1")
+    return path, path
   elseif made then
     real, message, errno = sys.realpath(output.path)
   end

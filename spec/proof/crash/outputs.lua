@@ -1,6 +1,6 @@
 --- The files that hoststore writes besides its database.
 ---
----   outputs.start(directory)                      the file that was there before
+---   outputs.start(directory, name)                what was there before it is written in that way
 ---   outputs.ways[name](store, directory)          writes once, in one of its ways; true, or nil and an error
 ---   outputs.visible(directory)                    what others see of the files: { [name] = digest }
 local lfs = require "lfs"
@@ -63,10 +63,16 @@ function outputs.clear(store)
   end))
 end
 
+-- Publishing takes over no file with somebody else's lines in it.
+local STARTS = { file = "", ["in-place"] = "" }
+
 --- Puts a file where there will be another one; shards have a directory there.
-function outputs.start(directory)
+function outputs.start(directory, name)
+  if name == "shards" then
+    return
+  end
   local file = assert(sys.replace(directory .. "/hosts"))
-  assert(file:write "127.0.0.1 localhost\n")
+  assert(file:write(STARTS[name] or "127.0.0.1 localhost\n"))
   assert(file:commit())
 end
 

@@ -18,9 +18,7 @@ local function acknowledge()
   log:flush()
 end
 
-if way ~= "shards" then
-  outputs.start(directory)
-end
+outputs.start(directory, way)
 acknowledge()
 for round = 1, rounds do
   if round < rounds then
