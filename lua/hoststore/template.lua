@@ -16,7 +16,8 @@
 ---   count  position  tenant  format  version    version is 1, that of the contract
 ---
 --- What `<%= %>` writes is one word of the format: a text that would be more, or end the line, is quoted or
---- escaped as the format does it; nil is nothing (in JSON and YAML null). These say otherwise:
+--- escaped as the format does it; nil is nothing (in JSON and YAML null; in shell, uci and csv, where a word
+--- that is missing would move those behind it, an empty one in quotes). These say otherwise:
 ---
 ---   raw(value)      as it is; write(value) writes such a text from within code
 ---   quote(value)    in quotes, whether it needs them or not
