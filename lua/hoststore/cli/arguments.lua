@@ -346,9 +346,12 @@ local function policy_commands(parser)
     "Exits with 1 when one of them fails. No database is needed.")
   command:argument("directory", "Where the scripts are."):args "?"
 
-  command = add(policy, "explain", "Show what each rule says of a host.", nil, [[
-   hoststore policy explain nas.lan]])
+  command = add(policy, "explain", "Show what each rule says of a host.",
+    "An address and a name may be those of a host that is not there: then it is as if it were added.", [[
+   hoststore policy explain nas.lan
+   hoststore policy explain 192.168.20.9 camera --tag new]])
   host_argument(command)
+  command:option("--tag", "A tag of a host that is not there (may be repeated)."):count "*":target "tags"
 
   command = add(policy, "apply", "Tag the hosts that are there as the rules would today.",
     "Hosts that would be refused today are named and left alone.", [[

@@ -146,12 +146,16 @@ function hosts.set(store, options, out)
   if not host then
     return nil, err
   end
-  local updated, changed = store:update(host.id, changes_to(host), {
+  local changes = changes_to(host)
+  local updated, changed = store:update(host.id, changes, {
     reason = options.reason,
     expected_version = expected_version(options, host, depends),
   })
   if not updated then
     return nil, changed
+  end
+  for _, line in ipairs(changed and {} or require("hoststore.cli.policy").overrules(store, updated, changes)) do
+    out:message(line)
   end
   return out:answer(describe(changed and "changed" or "unchanged", updated), function()
     return present.object("changed", present.json(changed), "host", present.host_json(updated))
