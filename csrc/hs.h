@@ -185,7 +185,7 @@ enum hs_code hs_check_cause(const struct hs_cause *by, struct hs_error *err);
  * was given. It must not use the store. */
 enum hs_policy_stage {
 	HS_POLICY_NORMALISE,
-	HS_POLICY_KEEP,			/* tags of BEFORE that HOST lacks, as a source does: rules may keep their own */
+	HS_POLICY_KEEP,			/* HOST has the tags of a source: rules may leave as in BEFORE what is theirs */
 	HS_POLICY_RULES
 };
 struct hs_host;

@@ -110,18 +110,6 @@ static enum hs_code ask_policy(struct hs_store *store, struct hs_arena *arena, s
 	return ask ? hs_policy_ask(store, arena, stage, change->before, change->after, &import->effects, err) : HS_OK;
 }
 
-/* What rules have added is not the source's to take away. */
-static bool lacks_tags(const struct hs_change *change)
-{
-	const char *tags = change->before->tags;
-	struct hs_item item;
-
-	while (hs_next_item(&tags, ',', &item))
-		if (!hs_list_has(change->after->tags, ',', item.s, item.n))
-			return true;
-	return false;
-}
-
 static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
 				    const struct hs_host_input *entry, bool ask, enum hs_action *action,
 				    struct hs_change *change, struct hs_error *err)
@@ -145,7 +133,8 @@ static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *are
 		rc = merge(store, arena, &source, change->after, err);
 	else
 		replace(import, entry, &source, change->after);
-	if (rc == HS_OK && lacks_tags(change))
+	/* What rules have added or removed is not the source's to take away or give back. */
+	if (rc == HS_OK && strcmp(change->before->tags, change->after->tags) != 0)
 		rc = ask_policy(store, arena, import, ask, HS_POLICY_KEEP, change, err);
 	*action = hs_fields_equal(change->before, change->after) ? HS_UNCHANGED : HS_UPDATE;
 	return rc;

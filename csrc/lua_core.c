@@ -1243,8 +1243,9 @@ static int core_amended(lua_State *L)
 
 	if (!lua_isnil(L, 2)) {
 		rc = take_host_fields(L, 2, arena, &input, &err);
+		/* It may have been written when other names were allowed. */
 		if (rc == HS_OK)
-			rc = hs_host_check(arena, &input, store->lenient, &host, &err);
+			rc = hs_host_check(arena, &input, true, &host, &err);
 	}
 	if (rc == HS_OK)
 		rc = check_host_input(L, 3, arena, &input, &err);

@@ -42,6 +42,24 @@ for _, backend in ipairs(backends) do
       assert.equal("d+", assert(store:update(id, { comment = "d" })).comment)
     end)
 
+    it("of the policies leaves alone, and names, whom another host stands in the way of", function()
+      for _, name in ipairs { "a", "a.lan", "b", "c", "d" } do
+        assert(store:add { ip = name:match "[cd]" and "10.0.0.3" or "10.0.0.1", hostname = name })
+      end
+      write [[
+        normalise { name = "domain", apply = function(h)
+          if h.ip == "10.0.0.3" then return { hostname = "same.lan" } end
+          if not h.hostname:find "%." then return { hostname = h.hostname .. ".lan" } end
+        end }]]
+      local plan = assert(store:plan_policies())
+      local refused = {}
+      for i, item in ipairs(plan.refused) do refused[i] = { item.host.hostname, item.message, item.field } end
+      assert.same({ { "a", "'10.0.0.1 a.lan' is another host already", "hostname" },
+        { "d", "'10.0.0.3 same.lan' is another host already", "hostname" } }, refused)
+      assert.same({ updated = 2, refused = 2, unchanged = 1 }, assert(plan:apply()))
+      assert.same({ "a", "a.lan", "b.lan", "d", "same.lan" }, expect.pluck(assert(store:list()), "hostname"))
+    end)
+
     it("of the policies has nothing to do when rules undo each other", function()
       assert(store:add { ip = "10.0.0.1", hostname = "a.lan", tags = { "x" } })
       write(MOVE .. 'tag { name = "second", add = "y" }')

@@ -22,6 +22,9 @@ describe("a retention rule with a value that is none", function()
       ["gfs = { dayly = 7 }"] = "gfs has an unknown key 'dayly'", ["gfs = {}"] = "gfs needs one of",
       ["gfs = 7"] = "gfs must be a table", ["expired_hosts = { after = -1 }"] = "expired_hosts: after must be",
       ["expired_hosts = { atfer = 1 }"] = "expired_hosts has an unknown key 'atfer'",
+      ['trigger = "manual"'] = "retention 'x' needs count, age, gfs, keep or expired_hosts",
+      ['trigger = "manual", expired_hosts = "remove"'] = "has a trigger, but says nothing of snapshots",
+      ['count = 3, filter = { tags = "x" }'] = "has a filter of hosts, but no expired_hosts",
       ["filter = { ip = '10.0.0.300' }, expired_hosts = 'remove'"] = "the filter: ip must be an address",
     } do
       system.write(directory .. "/a.lua", ("\nretention { name = 'x', %s }\n"):format(given))

@@ -45,6 +45,22 @@ for _, backend in ipairs(backends) do
       assert.same({ 0, 0, 0 }, { #plan.add, #plan.update, #plan.delete })
     end)
 
+    it("gives back nothing that a rule has taken from the new host", function()
+      system.write(directory .. "/a.lua", [[
+        tag { name = "never", remove = "old" }
+        on("HostCreated", function() return { remove = "temporary" } end)
+        on("CommentUpdated", function() return { remove = "later" } end)]])
+      local source = "10.0.3.1 a.lan # x [mine, old, temporary]\n"
+      assert.same({ 1, 0, 0, 0, 0 }, sync(source))
+      assert.equal("mine", tags())
+      for _, mode in ipairs { "sync", "replace", "merge" } do
+        assert.equal(1, assert(store:import({ text = source }, { mode = mode, origin = "import:x" })).unchanged, mode)
+      end
+      -- What a new host would get, one that is there gets.
+      assert.same({ 0, 1, 0, 0, 0 }, sync "10.0.3.1 a.lan # x [later, mine, old, temporary]\n")
+      assert.equal("later mine", tags())
+    end)
+
     it("takes away what no rule gives, and gives nothing back that an admin took away", function()
       sync "10.0.3.1 a.lan # x [mine, yours]\n"
       assert.equal("first iot mine new yours", tags())

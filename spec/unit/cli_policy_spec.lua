@@ -90,7 +90,9 @@ describe("hoststore policy", function()
 
   it("check tries every output, as publishing would", function()
     write("10-outputs.lua", 'output { name = "x", path = "/x", template = "/etc/guests.tmpl" }')
-    assert.matches('write template = { path = "/etc/guests.tmpl" }', (select(2, run("policy", "check"))), 1, true)
+    assert.matches('10-outputs.lua:1: output \'x\': x: the text of a template is expected, and \'/etc/guests.tmpl\' ' ..
+      'is a path; an output reads it with template = { path = "/etc/guests.tmpl" }',
+      (select(2, run("policy", "check"))), 1, true)
     for i, output in ipairs { 'format = "yaml"', 'filter = { colour = "red" }', 'template = "<% for"',
       'template = "<%= missing %>"', 'template = { path = "/nowhere/x.tmpl" }', 'colour = "red"', 'reload = "dnsmasq"',
       'mode = "shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
@@ -188,6 +190,32 @@ describe("hoststore policy", function()
     assert.matches("^unchanged 10%.0%.3%.1 a ", stdout)
     assert.matches("10-none.lua:2: rule 'no comments' changes comment", stderr, 1, true)
     assert.equal("", (select(3, run("set", "a", "enabled=true"))))
+  end)
+
+  it("a refusal names the rule that made of a host what is refused", function()
+    write("10-iot.lua", SCRIPT)
+    write("05-names.lua", [[
+
+normalise { name = "no dots", apply = function(host)
+  return { hostname = host.hostname:match "^[^.]+", comment = "c" }
+end }]])
+    local deed = " (05-names.lua:2: rule 'no dots' changes comment, hostname)"
+    assert.same({ 1, "", "hoststore: nobody is called wpad" .. deed .. "\n" }, { run("add", "10.0.3.1", "wpad.lan") })
+    assert.equal(0, (run("add", "10.0.3.1", "a.lan")))
+    local code, stdout, stderr = run("add", "10.0.3.1", "a.net")
+    assert.same({ 4, "" }, { code, stdout })
+    assert.matches("^hoststore: '10%.0%.3%.1 a' exists already as host %w+ %(05%-names%.lua:2: rule 'no dots' changes ",
+      stderr)
+    code, stdout, stderr = run("set", "a", "hostname=wpad.lan", "--json")
+    assert.same({ 1, "" }, { code, stdout })
+    local err = json.decode(stderr).error
+    assert.same({ "policy", "hostname", "nobody is called wpad (05-names.lua:2: rule 'no dots' changes hostname)" },
+      { err.code, err.field, err.message })
+    -- What no rule had a part in is refused as it was.
+    assert.equal("hoststore: nobody is called wpad\n", (select(3, run("set", "a", "hostname=wpad", "comment=c"))))
+    assert.equal(4, (run("add", "10.0.3.1", "a")))
+    stderr = select(3, run("add", "10.0.3.300", "a.lan"))
+    assert.is_nil(stderr:find("rule", 1, true))
   end)
 
   it("apply tags what is there, and a dry run only says so", function()

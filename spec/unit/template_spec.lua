@@ -51,6 +51,24 @@ describe("a template", function()
 
   it("has nothing of the mark of UTF-8 that an editor put in front of it", function()
     assert.equal("a\239\187\191", assert(render "\239\187\191a\239\187\191"))
+    assert.equal(2, failure("\239\187\191\n<%= missing %>").line)
+  end)
+
+  it("begins with a line for the kernel when its text does, as the script it makes needs one", function()
+    assert.equal("#!/bin/sh\n7\n", assert(render "#!/bin/sh\n<%= position %>\n"))
+    assert.equal(2, failure("#!/bin/sh\n<%= missing %>").line)
+  end)
+
+  it("is its text, and whoever gives the path of one is told so", function()
+    for _, path in ipairs { "/etc/guests.tmpl", "./guests", "../x/guests", "~/guests", "guests.tmpl", "/my guests" } do
+      local made, err = render(path)
+      assert.is_nil(made)
+      assert.same({ "invalid", "text", ("x.tmpl: the text of a template is expected, and '%s' is a path; an output " ..
+        'reads it with template = { path = "%s" }'):format(path, path) }, { err.code, err.field, err.message })
+    end
+    for _, text in ipairs { "", "/", "/etc/x\n", "a/b", "conf-dir=/etc/x", "/<%= position %>", "# /etc/x.tmpl\n" } do
+      assert(render(text))
+    end
   end)
 
   it("refuses what its iterators would not hear", function()

@@ -161,16 +161,43 @@ function policy.policy_explain(store, options, out)
   })
 end
 
---- What the rules turned a change into that came to nothing: lines for a message.
----@return string[]
-function policy.overrules(store, host, changes)
+local function deeds(store, host, changes, is_meant)
   local found = {}
   for _, line in ipairs(store:explain_policies(host, changes) or {}) do
-    if line.changed or line.added or line.removed then
+    if (line.changed or line.added or line.removed) and is_meant(line) then
       found[#found + 1] = ("%s:%d: rule '%s' %s"):format(line.file, line.line or 0, line.rule, said(line))
     end
   end
   return found
+end
+
+--- What the rules turned a change into that came to nothing: lines for a message.
+---@return string[]
+function policy.overrules(store, host, changes)
+  return deeds(store, host, changes, function() return true end)
+end
+
+local KEY = { ip = true, hostname = true }
+
+-- Whether a rule has changed what was refused.
+local function has_a_part(line, err)
+  for _, field in ipairs(line.changed or {}) do
+    if err.code == "duplicate" and KEY[field]
+      or err.code == "policy" and (err.field == field or err.field == "host") then
+      return true
+    end
+  end
+  return false
+end
+
+--- The refusal of a change, or of a new host, with the rules that made of it what was refused.
+---@return hoststore.Error
+function policy.blamed(store, err, host, changes)
+  local found = deeds(store, host, changes, function(line) return has_a_part(line, err) end)
+  if found[1] then
+    err.message = ("%s (%s)"):format(err.message, table.concat(found, "; "))
+  end
+  return err
 end
 
 local COUNTERS = { "updated", "refused", "unchanged" }

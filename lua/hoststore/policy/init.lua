@@ -317,6 +317,13 @@ local function plain(host)
   return copy
 end
 
+-- The host with the changes of rules, checked as if it were written.
+local function amend(store, host, changes, effects)
+  local after, err = core.amended(store, host, changes)
+  if not after then return nil, failure("%s", blame(effects, err.message, err.field)) end
+  return after
+end
+
 --- What each rule says of a host as it is, or would say of it if it were changed, or added, now.
 ---@param host table  a host of the store, or one that is not there yet
 ---@param changes hoststore.HostChanges?
@@ -327,9 +334,17 @@ function core.methods.explain_policies(store, host, changes)
   if not set then return nil, err end
   if not set.box then return {} end
   local before = host.id and plain(host) or nil
-  host, err = core.amended(store, before, before and changes or before and {} or host)
+  host, err = core.amended(store, before, before and (changes or {}) or host)
   if not host then return nil, err end
-  return ask(set, "explain", before, host)
+  local first, second
+  first, err = ask(set, "explain", "normalise", before, host)
+  if not first then return nil, err end
+  host, err = amend(store, host, first.changes, first.lines)
+  if not host then return nil, err end
+  second, err = ask(set, "explain", "rules", before, host)
+  if not second then return nil, err end
+  for _, line in ipairs(second.lines) do first.lines[#first.lines + 1] = line end
+  return first.lines
 end
 
 -- Applying them to what is there ----------------------------------------------------------------------------------
@@ -366,9 +381,19 @@ local function advance(store, set, stage, before, after, effects)
   if not result then return nil, err end
   for _, effect in ipairs(result.effects or {}) do effects[#effects + 1] = effect end
   if not result.changes then return after, result.refusal end
-  after, err = core.amended(store, after, result.changes)
-  if not after then return nil, failure("%s", blame(effects, err.message, err.field)) end
-  return after
+  return amend(store, after, result.changes, effects)
+end
+
+-- Why a host cannot be what it is to become: its address and name are those of another, or will be.
+local function find_taken(self, before, after)
+  local key = after.ip .. " " .. after.hostname
+  if key == before.ip .. " " .. before.hostname then return nil end
+  local other, err = self.store:find(after.ip, after.hostname)
+  if err then return nil, err end
+  if other or self.taken[key] then
+    return { message = ("'%s' is another host already"):format(key), field = "hostname" }
+  end
+  self.taken[key] = true
 end
 
 local function plan_host(self, set, host)
@@ -376,7 +401,9 @@ local function plan_host(self, set, host)
   local after, refusal = advance(self.store, set, "normalise", host, host, effects)
   if after then after, refusal = advance(self.store, set, "again", host, after, effects) end
   if not after then return nil, refusal end
-  local changes = changes_between(host, after)
+  local changes, err = changes_between(host, after), nil
+  if not refusal then refusal, err = find_taken(self, host, after) end
+  if err then return nil, err end
   if refusal then
     self.refused[#self.refused + 1] = { host = host, message = refusal.message, field = refusal.field }
   elseif changes then
@@ -394,7 +421,7 @@ end
 function core.methods.plan_policies(store, filter)
   local set, err = set_of(store)
   if not set then return nil, err end
-  local self = setmetatable({ store = store, update = {}, refused = {}, unchanged = 0,
+  local self = setmetatable({ store = store, update = {}, refused = {}, unchanged = 0, taken = {},
     signature = set.signature }, plan)
   if not set.box then return self end
   return require("hoststore.file").try(function()

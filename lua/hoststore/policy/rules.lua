@@ -138,11 +138,26 @@ local function list_of(value)
   return type(value) == "string" and { value } or value or {}
 end
 
-for _, kind in ipairs { "normalise", "validate", "retention", "test" } do
+for _, kind in ipairs { "normalise", "validate", "test" } do
   public[kind] = function(given)
     declare(kind, given)
     return nil
   end
+end
+
+local function covers_snapshots(rule)
+  return rule.count or rule.age or rule.gfs or rule.keep
+end
+
+-- What would not be heard is refused.
+function public.retention(given)
+  declare("retention", given)
+  local rule = rules.retention[#rules.retention]
+  local problem = not covers_snapshots(rule) and not rule.expired_hosts
+      and "needs count, age, gfs, keep or expired_hosts"
+    or rule.trigger and not covers_snapshots(rule) and "has a trigger, but says nothing of snapshots"
+    or rule.filter and not rule.expired_hosts and "has a filter of hosts, but no expired_hosts"
+  if problem then error("retention '" .. rule.name .. "' " .. problem, 2) end
 end
 
 function public.tag(given)
@@ -468,13 +483,19 @@ function stages.again(before, host)
   return answer(before, host, tags, effects)
 end
 
---- For a host that a source is to replace: tags that it has, and that rules might have given it, it keeps.
+--- For a host that gets the tags of a source: those it has, and that rules might have given it, it keeps; those
+-- that the rules take from a new host, it does not get.
 function stages.keep(before, host)
-  local given, tags = copy_host(host), copy(host.tags)
+  local new, given, tags = copy_host(host), copy_host(host), {}
+  retag(nil, new, {})
+  react(nil, new, { HostCreated = true }, {})
   retag(nil, given, {})
   for _, rule in ipairs(rules.on) do handle(rule, given, rule.event ~= "HostCreated" and before or nil) end
   for _, tag in ipairs(before.tags) do
-    if not has(tags, tag) and has(given.tags, tag) then tags[#tags + 1] = tag end
+    if has(host.tags, tag) or has(given.tags, tag) then tags[#tags + 1] = tag end
+  end
+  for _, tag in ipairs(host.tags) do
+    if not has(before.tags, tag) and has(new.tags, tag) then tags[#tags + 1] = tag end
   end
   return { changes = not equal(tags, host.tags) and { tags = tags } or nil, effects = {} }
 end
@@ -484,21 +505,33 @@ function apply(stage, before, host)
   return stages[stage](before, host)
 end
 
---- What every rule says of a change, in the order they are asked.
-function explain(before, host)
-  local lines, changes = {}, {}
-  local function add(kind, rule, said)
+-- A list of what rules say, and the function that adds to it: nil when a rule does not match.
+local function sayings()
+  local lines = {}
+  return lines, function(kind, rule, said)
     local did = said or {}
     lines[#lines + 1] = { file = rule.file, line = rule.line, rule = rule.name, kind = kind, matched = said ~= nil,
       changed = did.changed, added = did.added, removed = did.removed, message = did.message, field = did.field }
   end
+end
+
+local explained = {}
+
+function explained.normalise(_, host)
+  local lines, add = sayings()
+  local changes = {}
   for _, rule in ipairs(rules.normalise) do add("normalise", rule, normalise_with(rule, host, changes)) end
+  return { lines = lines, changes = changes }
+end
+
+function explained.rules(before, host)
+  local lines, add = sayings()
+  local events = events_of(before, host)
   for _, rule in ipairs(rules.tag) do
     local said
     if is_matched(rule, host, before) then said = tag_effect(rule, host, rule.add, rule.remove) or {} end
     add("tag", rule, said)
   end
-  local events = events_of(before, host)
   for _, rule in ipairs(rules.on) do
     add("on", rule, events[rule.event] and (handle(rule, host, before) or {}) or nil)
   end
@@ -507,7 +540,12 @@ function explain(before, host)
     add("validate", rule, refusal or matched and {} or nil)
     if matched then lines[#lines].refused = refusal ~= nil end
   end
-  return lines
+  return { lines = lines }
+end
+
+--- What every rule of a stage says of a change, in the order they are asked: { lines =, changes = }.
+function explain(stage, before, host)
+  return explained[stage](before, host)
 end
 
 --- How many rules there are of each kind, and what is only handed out.
@@ -577,10 +615,6 @@ local function is_expired(rule, snapshot, rank, now)
   if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
   if rule.count then return rank > rule.count end
   return rule.gfs ~= nil or not rule.age
-end
-
-local function covers_snapshots(rule)
-  return rule.count or rule.age or rule.gfs or rule.keep
 end
 
 --- The snapshots (newest first) that a rule expires, and that no rule keeps by its gfs or its function:

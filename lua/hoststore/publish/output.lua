@@ -66,10 +66,6 @@ local function check_seconds(given, key)
 end
 
 local function check_template(template)
-  if type(template) == "string" and template:find("^/[^\n]*\n?$") and not template:find("<%", 1, true) then
-    return nil, ("template is the text itself, and this is a path; write template = { path = \"%s\" }")
-      :format((template:gsub("\n$", "")))
-  end
   if type(template) == "table" and type(template.text or template.path) ~= "string" then
     return nil, "template is a text or a table with text or path"
   end
