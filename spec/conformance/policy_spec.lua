@@ -602,9 +602,10 @@ for _, backend in ipairs(require "spec.support.backends") do
       local store = open([[
         normalise { name = "loud", apply = function(h) return { hostname = "NAS.LAN." } end }
         tag { name = "quiet", when = function(h) return h.hostname == "nas.lan" end, add = "x" }
-        on("HostCreated", function(e) return { add = e.before == nil and "new" or "old" } end)]])
+        on("HostCreated", function(e) return { add = e.before == nil and "new" or "old" } end)
+        on("HostCreated", function() end)]])
       local lines = assert(store:explain_policies { ip = "10.0.3.1", hostname = "a" })
-      assert.same({ { "x" }, { "new" } }, { lines[2].added, lines[3].added })
+      assert.same({ { "x" }, { "new" }, true }, { lines[2].added, lines[3].added, lines[4].matched })
       local host = assert(store:add { ip = "10.0.3.1", hostname = "a" })
       assert.same({ "new", "x" }, host.tags)
       lines = assert(store:explain_policies(host, { tags = {} }))

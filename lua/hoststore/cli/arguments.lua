@@ -203,10 +203,12 @@ Formats:
    bind, bind_reverse   a zone file, and one for the zone of the addresses
    uci                  commands for OpenWrt's "uci batch"
    pihole, adguard      the local records of Pi-hole and AdGuard Home
-All but json, ndjson and csv leave out disabled and expired hosts.]], [[
+All but json, ndjson and csv leave out disabled and expired hosts. Which zone it is, the server says: --hostname and
+--ip leave out what is not of it; a name without a dot is one of the zone, and in bind_reverse stands alone.]], [[
    hoststore export hosts
    hoststore export csv hosts.csv --tag printer
    hoststore export unbound /etc/unbound/hosts.conf && unbound-checkconf
+   hoststore export bind --hostname "*.lan"
    hoststore export bind_reverse --ip 192.168.1.0/24]])
   command:argument("format", "The format (see above)."):convert(values.writable_format)
   command:argument("file", "The file to write (default: standard output)."):args "?"
