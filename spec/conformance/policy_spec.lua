@@ -357,7 +357,7 @@ for _, backend in ipairs(require "spec.support.backends") do
           ["\n\nerror 'stop'"] = "^10%-test%.lua:3: stop",
           ["while true do end"] = "^10%-test%.lua:1: .*instructions",
           ["local t = {} for i = 1, 1e8 do t[i] = {} end"] = "^10%-test%.lua:1: .*memory",
-          ["\ntag { name = 'x', ad = 'y' }"] = "^10%-test%.lua:2: tag has an unknown key 'ad'",
+          ["\ntag { name = 'x', ad = 'y' }"] = "^10%-test%.lua:2: tag 'x' has an unknown key 'ad'",
           ["\ntag { name = 'x', filter = { hostnam = 'y' } , add = 'z' }"] = "^10%-test%.lua:2: .*hostnam",
           ["\ntag { name = 'x', filter = { ip = 'y' } , add = 'z' }"] = "^10%-test%.lua:2: .*address or a network",
           ["tag { name = 'x' }"] = "^10%-test%.lua:1: .*needs add or remove",

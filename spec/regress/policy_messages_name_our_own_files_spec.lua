@@ -44,6 +44,11 @@ describe("a message of a policy", function()
     end
   end)
 
+  it("names them for a rule that refuses without a message", function()
+    assert.equal("a.lua:2: rule 'v': the host is refused",
+      message "\nvalidate { name = 'v', check = function() return false end }")
+  end)
+
   it("names the rule that is asked when memory ends in what we do with its answer", function()
     local found = message [[
       local kept = {}

@@ -13,7 +13,7 @@ describe("a retention rule with a value that is none", function()
     local store = assert(hoststore.open("memory:", { policies = directory }))
     assert(store:snapshot())
     for given, message in pairs {
-      ["count = -1"] = "retention: count must be a whole number, not negative, not '-1'",
+      ["count = -1"] = "retention 'x': count must be a whole number, not negative, not '-1'",
       ["count = 1.5"] = "count must be a whole number", ["count = 0/0"] = "count must be a whole number",
       ["count = 1/0"] = "count must be a whole number", ['count = "3"'] = "count must be a whole number",
       ["age = -1"] = "age must be seconds", ["age = 0/0"] = "age must be seconds",
@@ -25,7 +25,7 @@ describe("a retention rule with a value that is none", function()
       ['trigger = "manual"'] = "retention 'x' needs count, age, gfs, keep or expired_hosts",
       ['trigger = "manual", expired_hosts = "remove"'] = "has a trigger, but says nothing of snapshots",
       ['count = 3, filter = { tags = "x" }'] = "has a filter of hosts, but no expired_hosts",
-      ["filter = { ip = '10.0.0.300' }, expired_hosts = 'remove'"] = "the filter: ip must be an address",
+      ["filter = { ip = '10.0.0.300' }, expired_hosts = 'remove'"] = "retention 'x': the filter: ip must be an address",
     } do
       system.write(directory .. "/a.lua", ("\nretention { name = 'x', %s }\n"):format(given))
       local err = assert(policy.check(directory))[1].errors[1]

@@ -72,7 +72,7 @@ describe("hoststore policy", function()
       "^30%-loop%.lua:3: .*instructions",
       "^40%-bytes%.lua:1: .*compiled", "^50%-outputs%.lua:1: output 'a': path",
       "^50%-outputs%.lua:2: output 'b': .*'x'",
-      "^60%-key%.lua:1: tag has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
+      "^60%-key%.lua:1: tag 'x' has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
       assert.matches(expected, lines[i])
     end
     assert.equal(8, #lines)

@@ -82,7 +82,7 @@ local function problem_of(given, known, what)
     if not is_good then return what .. " has an unknown key '" .. tostring(key) .. "'" end
     local good, wanted, problem = is_good(value)
     if not good then
-      return problem or what .. ": " .. key .. " must be " .. wanted .. ", not '" .. tostring(value) .. "'"
+      return what .. ": " .. (problem or key .. " must be " .. wanted .. ", not '" .. tostring(value) .. "'")
     end
   end
 end
@@ -120,11 +120,12 @@ local NEEDED = { normalise = "apply", validate = "check", test = "host" }
 local function declare(kind, given)
   if not file then error("rules are declared when their file is loaded, not later", 3) end
   if type(given) ~= "table" then error(kind .. " takes a table: " .. kind .. " { name = ... }", 3) end
-  local problem = KEYS[kind] and problem_of(given, KEYS[kind], kind)
+  local what = type(given.name) == "string" and ("%s '%s'"):format(kind, given.name) or kind
+  local problem = KEYS[kind] and problem_of(given, KEYS[kind], what)
   if problem then error(problem, 3) end
   if kind ~= "test" and type(given.name) ~= "string" then error(kind .. " needs a name", 3) end
   if NEEDED[kind] and given[NEEDED[kind]] == nil then
-    error(kind .. " '" .. tostring(given.name) .. "' needs " .. NEEDED[kind], 3)
+    error(what .. " needs " .. NEEDED[kind], 3)
   end
   local list, rule = rules[kind], {}
   for key, value in pairs(given) do rule[key] = value end
@@ -426,7 +427,7 @@ local function validate_with(rule, host, before)
   local good, message, field = call(rule, rule.check, copy_host(host), copy_host(before))
   if good == true then return nil end
   if good ~= false then fault(rule, "must return true, or false and a message") end
-  if type(message) ~= "string" then message = "refused by rule '" .. rule.name .. "'" end
+  if type(message) ~= "string" then message = rule.label .. "the host is refused" end
   return { message = message, field = field ~= nil and IS_FIELD[field] and field or "host", rule = rule.name,
     file = rule.file }
 end
