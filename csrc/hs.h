@@ -183,7 +183,11 @@ enum hs_code hs_check_cause(const struct hs_cause *by, struct hs_error *err);
  * were checked like any input. What it did becomes *EFFECTS, JSON objects joined by commas, or stays
  * NULL. A refusal is HS_POLICY; HS_STOP says that the policy failed and the change is to be written as it
  * was given. It must not use the store. */
-enum hs_policy_stage { HS_POLICY_NORMALISE, HS_POLICY_RULES };
+enum hs_policy_stage {
+	HS_POLICY_NORMALISE,
+	HS_POLICY_KEEP,			/* HOST has the tags of a source: rules may leave as in BEFORE what is theirs */
+	HS_POLICY_RULES
+};
 struct hs_host;
 typedef enum hs_code hs_policy_fn(void *context, struct hs_arena *arena, enum hs_policy_stage stage,
 				  const struct hs_host *before, struct hs_host *host,

@@ -103,8 +103,15 @@ static void replace(const struct hs_import *import, const struct hs_host_input *
 			hs_field_copy(host, source, field);
 }
 
+static enum hs_code ask_policy(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
+			       bool ask, enum hs_policy_stage stage, const struct hs_change *change,
+			       struct hs_error *err)
+{
+	return ask ? hs_policy_ask(store, arena, stage, change->before, change->after, &import->effects, err) : HS_OK;
+}
+
 static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
-				    const struct hs_host_input *entry, enum hs_action *action,
+				    const struct hs_host_input *entry, bool ask, enum hs_action *action,
 				    struct hs_change *change, struct hs_error *err)
 {
 	struct hs_host source = *change->after;
@@ -126,15 +133,11 @@ static enum hs_code decide_existing(struct hs_store *store, struct hs_arena *are
 		rc = merge(store, arena, &source, change->after, err);
 	else
 		replace(import, entry, &source, change->after);
+	/* What rules have added or removed is not the source's to take away or give back. */
+	if (rc == HS_OK && strcmp(change->before->tags, change->after->tags) != 0)
+		rc = ask_policy(store, arena, import, ask, HS_POLICY_KEEP, change, err);
 	*action = hs_fields_equal(change->before, change->after) ? HS_UNCHANGED : HS_UPDATE;
 	return rc;
-}
-
-static enum hs_code ask_policy(struct hs_store *store, struct hs_arena *arena, struct hs_import *import,
-			       bool ask, enum hs_policy_stage stage, const struct hs_change *change,
-			       struct hs_error *err)
-{
-	return ask ? hs_policy_ask(store, arena, stage, change->before, change->after, &import->effects, err) : HS_OK;
 }
 
 /* HS_STOP when the policy was to be asked and failed. */
@@ -166,7 +169,7 @@ static enum hs_code decide(struct hs_store *store, struct hs_arena *arena, struc
 			  change->after->hostname, &hosts[0], &found, err);
 	if (rc == HS_OK && found) {
 		change->before = &hosts[0];
-		rc = decide_existing(store, arena, import, entry, action, change, err);
+		rc = decide_existing(store, arena, import, entry, ask, action, change, err);
 	}
 	if (rc || (*action != HS_CREATE && *action != HS_UPDATE))
 		return rc;

@@ -228,7 +228,7 @@ static enum hs_code take_answer(lua_State *L, const struct question *question)
 static int answer_question(lua_State *L)
 {
 	struct question *question = lua_touserdata(L, 1);
-	static const char *const stages[] = {"normalise", "rules"};
+	static const char *const stages[] = {"normalise", "keep", "rules"};
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, question->store->policy);
 	lua_pushboolean(L, !question->store->is_asked);
@@ -1230,6 +1230,35 @@ static int core_call(lua_State *L)
 	return lua_gettop(L);
 }
 
+/* amended(store, host or nil, changes) -> the host as the changes make it, checked as if it were written: a
+ * plain table of its fields */
+static int core_amended(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	struct hs_arena *arena = push_box(L);
+	struct hs_host_input input;
+	struct hs_host host = hs_host_blank();
+	struct hs_error err;
+	enum hs_code rc = HS_OK;
+
+	if (!lua_isnil(L, 2)) {
+		rc = take_host_fields(L, 2, arena, &input, &err);
+		/* It may have been written when other names were allowed. */
+		if (rc == HS_OK)
+			rc = hs_host_check(arena, &input, true, &host, &err);
+	}
+	if (rc == HS_OK)
+		rc = check_host_input(L, 3, arena, &input, &err);
+	if (rc == HS_OK && lua_isnil(L, 2))
+		input.given |= 1u << HS_IP | 1u << HS_HOSTNAME;
+	if (rc == HS_OK)
+		rc = hs_host_check(arena, &input, store->lenient, &host, &err);
+	if (rc)
+		return push_failure(L, 1, &err);
+	push_plain_host(L, &host);
+	return 1;
+}
+
 /* -- import -------------------------------------------------------------------------------------------------------------------------------- */
 
 /* An import in progress, for the store in its user value. */
@@ -1664,7 +1693,7 @@ static const luaL_Reg functions[] = {
 	{"diff", core_diff}, {"verify", core_verify}, {"begin", core_begin}, {"finish", core_finish},
 	{"call", core_call}, {"feed_read", core_feed_read}, {"feed_ack", core_feed_ack},
 	{"feed_progress", core_feed_progress}, {"feeds", core_feeds}, {"feed_delete", core_feed_delete},
-	{"import_begin", core_import_begin}, {"import_decide", core_import_decide},
+	{"amended", core_amended}, {"import_begin", core_import_begin}, {"import_decide", core_import_decide},
 	{"import_entry", core_import_entry}, {"import_spare", core_import_spare}, {"import_missing", core_import_missing},
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},
 	{"view_get", view_get}, {"view_find", view_find}, {"view_list", view_list},

@@ -48,7 +48,8 @@ struct box {
 	enum stop stop;
 	bool busy;			/* a call is on */
 	bool full;			/* over its memory: the hook is to look */
-	char where[128];		/* "FILE:LINE: " where it was stopped */
+	char where[320];		/* "FILE:LINE: " where it was stopped */
+	char subject[192];		/* "FILE:LINE: rule 'NAME': " of the rule that is asked, or "" */
 	char message[512];		/* why the last call failed, or why the box is closed */
 	struct parcel parcel;
 	lua_State *outer;		/* the call's state, and what lies on its stack */
@@ -282,6 +283,15 @@ static void push_capture(lua_State *inner, const struct hs_match *m, int i)
 		lua_pushinteger(inner, (lua_Integer)(m->captures[i].s - m->text + 1));
 	else
 		lua_pushlstring(inner, m->captures[i].s, (size_t)m->captures[i].n);
+}
+
+/* subject(text): what the call is about now; a message that it was stopped begins with it. */
+static int inner_subject(lua_State *inner)
+{
+	struct box *box = box_of(inner);
+
+	snprintf(box->subject, sizeof box->subject, "%s", luaL_checkstring(inner, 1));
+	return 0;
 }
 
 /* scan(text, pattern, first) -> from, to, captures ...; nil when there is no match */
@@ -600,7 +610,7 @@ static void open_libraries(lua_State *inner)
 /* The functions that take the place of the library's, and those only the prelude gets. */
 static const luaL_Reg INNER[] = {
 	{"pcall", inner_pcall}, {"xpcall", inner_xpcall}, {"setmetatable", inner_setmetatable},
-	{"where", inner_where}, {NULL, NULL},
+	{"where", inner_where}, {"subject", inner_subject}, {NULL, NULL},
 };
 
 struct making {
@@ -726,8 +736,23 @@ static void close_state(struct box *box)
 	box->parcel = (struct parcel){0};
 }
 
+/* Where a box was stopped: the line, and the rule, which begins with a line of its own. */
+static void join_where(struct box *box)
+{
+	const char *rule = strstr(box->subject, ": ");
+	size_t n = strlen(box->where);
+
+	if (!rule)
+		return;
+	if (n)
+		snprintf(box->where + n, sizeof box->where - n, "%s", rule + 2);
+	else
+		snprintf(box->where, sizeof box->where, "%s", box->subject);
+}
+
 static void describe_stop(struct box *box)
 {
+	join_where(box);
 	if (box->stop == OUT_OF_STEPS)
 		snprintf(box->message, sizeof box->message, "%sthe script was stopped after %lld instructions",
 			 box->where, (long long)box->instructions);
@@ -746,6 +771,7 @@ static bool carry_out(lua_State *L, struct box *box, struct job *job)
 
 	box->busy = true;
 	box->outer = L;
+	*box->subject = '\0';
 	box->steps = box->instructions;
 	box->deadline = processor_time() + box->seconds;
 	set_hook(box, hook_interval(box));
@@ -840,7 +866,8 @@ static int box_load(lua_State *L)
 		snprintf(box->message, sizeof box->message, "%s:1: a script has at most %d bytes", name, MAX_CHUNK);
 		return push_box_failure(L, box);
 	}
-	job.name = lua_pushfstring(L, "@%s", name);
+	/* One whose name says so already is ours: its lines are no places in a script. */
+	job.name = *name == '=' ? name : lua_pushfstring(L, "@%s", name);
 	push_call(L, box);
 	if (!carry_out(L, box, &job))
 		return push_box_failure(L, box);

@@ -75,7 +75,7 @@ local function single_quote(text)
 end
 
 local shell = {
-  null = "", quote = single_quote, comment = one_line,
+  null = "''", quote = single_quote, comment = one_line,
   value = function(text) return is_safe(text) and text or single_quote(text) end,
 }
 
@@ -99,9 +99,9 @@ local function csv_quote(text)
 end
 
 local csv = {
-  null = "", quote = csv_quote, comment = one_line,
+  null = '""', quote = csv_quote, comment = one_line,
   value = function(text)
-    return find(text, '[",\r\n]') and csv_quote(text) or find(text, "^ ") and csv_quote(text)
+    return text == "" and '""' or find(text, '[",\r\n]') and csv_quote(text) or find(text, "^ ") and csv_quote(text)
       or find(text, " $") and csv_quote(text) or text
   end,
 }

@@ -9,8 +9,9 @@ local entry = require "hoststore.entry"
 ---@field update { before: hoststore.Host, after: table }[]
 ---@field delete hoststore.Host[]
 ---@field unchanged hoststore.Host[]  hosts that are as the entry says, or that the mode leaves alone
----@field invalid { index: integer, entry: table, message: string }[]
+---@field invalid { index: integer, entry: table, message: string, code: string }[]
 ---@field position integer  of the log the plan was made for
+---@field signature string?  of the policies the plan was made with
 local plan = {}
 plan.__index = plan
 
@@ -31,10 +32,9 @@ local function decide(store, import, given, seen)
   return action, after, before, key, effects
 end
 
--- What the policies did is done then, and they will not say it again when the plan is applied; but that they
--- failed they will.
-local function note_effects(self, after, effects)
-  if not effects[1].error then self.effects[after] = effects end
+-- A store has policies only when somebody has loaded them.
+local function policies()
+  return package.loaded["hoststore.policy"]
 end
 
 local function add_entry(self, import, index, given, seen, strict)
@@ -44,11 +44,12 @@ local function add_entry(self, import, index, given, seen, strict)
       after.index = index
       return nil, after
     end
-    self.invalid[#self.invalid + 1] = { index = index, entry = given, message = after.message }
+    self.invalid[#self.invalid + 1] = { index = index, entry = given, message = after.message,
+      code = after.code }
     return true
   end
   seen[key] = index
-  if effects then note_effects(self, after, require("hoststore.json").decode("[" .. effects .. "]")) end
+  if effects then self.effects[after] = require("hoststore.json").decode("[" .. effects .. "]") end
   if action == "create" then
     self.add[#self.add + 1] = after
   elseif action == "update" then
@@ -62,7 +63,7 @@ end
 local function make(store, given)
   local mode = given.mode or "sync"
   local self = setmetatable({ store = store, add = {}, update = {}, delete = {}, unchanged = {}, invalid = {},
-    origin = given.origin, mode = mode, effects = {} }, plan)
+    origin = given.origin, mode = mode, effects = {}, signature = policies() and policies().signature(store) }, plan)
   local import, err
   self.position, err = core.position(store)
   if not self.position then return nil, err end
@@ -153,7 +154,10 @@ function plan:apply(given)
   return self.store:transaction(function()
     local good, err = check_limits(self, given)
     if not good then return nil, err end
-    return write(self, { actor = given.actor, reason = given.reason })
+    local function run() return write(self, { actor = given.actor, reason = given.reason }) end
+    if not policies() then return run() end
+    -- The entries are as the rules have made them.
+    return policies().settled(self.store, self.signature, given.force, run)
   end)
 end
 

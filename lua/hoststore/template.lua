@@ -16,7 +16,8 @@
 ---   count  position  tenant  format  version    version is 1, that of the contract
 ---
 --- What `<%= %>` writes is one word of the format: a text that would be more, or end the line, is quoted or
---- escaped as the format does it; nil is nothing (in JSON and YAML null). These say otherwise:
+--- escaped as the format does it; nil is nothing (in JSON and YAML null; in shell, uci and csv, where a word
+--- that is missing would move those behind it, an empty one in quotes). These say otherwise:
 ---
 ---   raw(value)      as it is; write(value) writes such a text from within code
 ---   quote(value)    in quotes, whether it needs them or not
@@ -181,10 +182,21 @@ end
 
 local keys = options.set("text", "name", "format", "context", "filter")
 
+-- Who gives a path in the place of the text would publish the path.
+local function is_path(text)
+  if text:find "[\n\r]" or text:find("<%", 1, true) then return false end
+  return text:find "^%.?%.?/." ~= nil or text:find "^~/" ~= nil or text:find "%.tmpl$" ~= nil
+end
+
 local function check(given)
   given = options.check(given, keys, "the template")
   if type(given.text) ~= "string" then
     error("text: a string expected", 3)
+  end
+  if is_path(given.text) then
+    return nil, core.error { code = "invalid", field = "text",
+      message = ("%s: the text of a template is expected, and '%s' is a path; an output reads it with " ..
+        'template = { path = "%s" }'):format(given.name or "template", given.text, given.text) }
   end
   local format = given.format == nil and "text" or given.format
   if not escapes.get(format) then

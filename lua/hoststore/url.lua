@@ -290,6 +290,8 @@ function url.open(text, given)
     if not good then return nil, err end
   end
   local policies = find_policies(all)
+  -- Also for a store that is only read: a plan says what the rules would.
+  local asker = policies and require("hoststore.policy").asker(policies, all.on_error) or nil
   local store
   store, err = core.open(driver, {
     location = target.location,
@@ -309,10 +311,10 @@ function url.open(text, given)
     actor = all.actor,
     lenient = all.names == "lenient",
     clock = all.clock,
-    policy = policies and not all.readonly and require("hoststore.policy").asker(policies, all.on_error) or nil,
+    policy = asker,
   })
   if store and all.clock then require("hoststore.clock").give(store) end
-  if store and policies then require("hoststore.policy").attach(store, policies) end
+  if store and policies then require("hoststore.policy").attach(store, policies, asker) end
   return store, err
 end
 

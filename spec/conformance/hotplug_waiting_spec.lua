@@ -94,6 +94,16 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.is_nil(core.sys.stat(directory .. "/bad"))
     end)
 
+    it("are put aside when a rule gives them a name that none can have", function()
+      rule [[normalise { name = "long", apply = function(host)
+        return { hostname = host.hostname .. ("-x"):rep(30) }
+      end }]]
+      tell("add", 1, 1, "a")
+      local bad = tell("add", 2, 2, "android-1234")
+      assert.same({ 2, 1, 1, 0 }, outcome(run()))
+      assert.matches("^10%-rule%.lua:1: rule 'long': ", system.read(directory .. "/bad/" .. bad .. ".reason"))
+    end)
+
     it("wait alone when a script fails on them, and come in when it is mended", function()
       rule(RAISES)
       tell("add", 1, 1, "a")

@@ -216,11 +216,11 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same(host, store:get(host.id))
         local err = refused(store:add { ip = "10.0.0.2", hostname = "ip", comment = "10.0.0.300" })
         assert.same({ "ip", true }, { err.field, err.message:find("10.0.0.300", 1, true) ~= nil })
-        assert.matches("^10%-test%.lua: rule 'all': '10%.0%.0%.300'", err.message)
+        assert.matches("^10%-test%.lua:%d+: rule 'all': '10%.0%.0%.300'", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "id", comment = "x" })
         assert.matches("no field of a host", err.message)
         err = refused(store:add { ip = "10.0.0.2", hostname = "tags", comment = "x" })
-        assert.matches("tags must be", err.message)
+        assert.matches("rule 'all' gives tags a string, not a list of texts", err.message)
         assert.equal(1, position(store))
       end)
     end)
@@ -357,7 +357,7 @@ for _, backend in ipairs(require "spec.support.backends") do
           ["\n\nerror 'stop'"] = "^10%-test%.lua:3: stop",
           ["while true do end"] = "^10%-test%.lua:1: .*instructions",
           ["local t = {} for i = 1, 1e8 do t[i] = {} end"] = "^10%-test%.lua:1: .*memory",
-          ["\ntag { name = 'x', ad = 'y' }"] = "^10%-test%.lua:2: tag has an unknown key 'ad'",
+          ["\ntag { name = 'x', ad = 'y' }"] = "^10%-test%.lua:2: tag 'x' has an unknown key 'ad'",
           ["\ntag { name = 'x', filter = { hostnam = 'y' } , add = 'z' }"] = "^10%-test%.lua:2: .*hostnam",
           ["\ntag { name = 'x', filter = { ip = 'y' } , add = 'z' }"] = "^10%-test%.lua:2: .*address or a network",
           ["tag { name = 'x' }"] = "^10%-test%.lua:1: .*needs add or remove",
@@ -384,7 +384,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       it("fail in the middle of a rule and say which", function()
         local store = open("\ntag { name = 'lookup', when = function(host)\n return host.x.y end, add = 'z' }")
         local given = { ip = "10.0.0.1", hostname = "a" }
-        assert.matches("^rule 'lookup': 10%-test%.lua:3: ", refused(store:add(given)).message)
+        assert.matches("^10%-test%.lua:3: rule 'lookup': ", refused(store:add(given)).message)
         write("10-test.lua", "validate { name = 'lazy', check = function() end }")
         assert.matches("^10%-test%.lua:1: rule 'lazy' must return true", refused(store:add(given)).message)
         write("10-test.lua", "tag { name = 'l', when = function() while true do end end, add = 'z' }")
@@ -402,7 +402,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ "a", {} }, { host.hostname, host.tags })
         local noted = metadata(store)[1]
         assert.equal(1, noted.x)
-        assert.matches("^rule 'x': 10%-test%.lua:", noted.policy[1].error)
+        assert.matches("^10%-test%.lua:%d+: rule 'x': ", noted.policy[1].error)
         assert.equal(1, #noted.policy)
         assert.equal("b", assert(host:update { hostname = "b" }).hostname)
         assert.equal(1, assert(store:import({ text = "10.0.0.1 b\n10.0.0.2 c" }, { mode = "merge" })).created)
@@ -413,6 +413,42 @@ for _, backend in ipairs(require "spec.support.backends") do
         -- A rule that refuses is not broken.
         write("10-test.lua", NO_WPAD)
         refused(store:add { ip = "10.0.0.5", hostname = "wpad" })
+      end)
+
+      it("in a handler of an event fail, and nothing of the change is written, nor of what comes with it", function()
+        local script = DOMAIN .. IOT .. [[
+          on("HostCreated", function(event)
+            event.host.hostname = "mine"
+            event.host.tags[1] = "mine"
+            return { add = "created" }
+          end)
+          on("CommentUpdated", function(event) return event.host.comment.x.y end)
+          on("HostCreated", function(event)
+            if event.host.hostname == "bad.lan" then error { "no text" } end
+          end)]]
+        local store = open(script)
+        local host = assert(store:add { ip = "10.0.3.1", hostname = "a" })
+        assert.same({ "a.lan", { "created", "iot" } }, { host.hostname, host.tags })
+        local bad = { ip = "10.0.3.2", hostname = "bad" }
+        local message = "^10%-test%.lua:11: rule 'HostCreated': it raised a table"
+        assert.matches(message, refused(store:add(bad)).message)
+        assert.matches("^10%-test%.lua:%d+: rule 'CommentUpdated': ",
+          refused(store:update(host, { ip = "10.0.3.9", comment = "x", tags = {} })).message)
+        assert.matches(message, refused(store:import { text = "10.0.3.3 c\n10.0.3.2 bad\n10.0.3.4 d\n" }).message)
+        assert.matches(message, refused(store:plan { entries = { { ip = "10.0.3.3", hostname = "c" }, bad } }).message)
+        assert.matches(message, refused(store:transaction(function()
+          assert(store:add { ip = "10.0.3.3", hostname = "c" })
+          return store:add(bad)
+        end)).message)
+        assert.same({ 1, host }, { position(store), store:get(host.id) })
+        -- Or the host as it was given, without a trace of the rules before.
+        store = open(script, { on_error = "allow" })
+        local given = assert(store:add(bad))
+        assert.same({ "bad", {} }, { given.hostname, given.tags })
+        assert.equal(1, #metadata(store)[1].policy)
+        assert.matches(message, metadata(store)[1].policy[1].error)
+        given = assert(store:update(given, { comment = "x", ip = "10.0.4.9" }))
+        assert.same({ "x", {} }, { given.comment, given.tags })
       end)
 
       it("fail in the middle of an import, a plan or a transaction, of which nothing is written", function()
@@ -500,6 +536,59 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.is_false(set == policy.get(directory(), true))
     end)
 
+    it("note what they did with the change, on each of its events alike, on every way to write", function()
+      local store = open(DOMAIN .. IOT .. 'on("TagsModified", function() return { add = "m" } end)')
+      local domain = { file = "10-test.lua", rule = "domain", changed = { "hostname" } }
+      local iot = { file = "10-test.lua", rule = "iot", added = { "iot" } }
+      local last = 0
+      local function noted()
+        local found = {}
+        for i, entry in ipairs(assert(store:log { after = last })) do
+          found[i], last = entry.metadata and entry.metadata.policy or false, entry.position
+        end
+        return found
+      end
+      local host = assert(store:add { ip = "10.0.4.1", hostname = "a" })
+      assert.same({ { domain } }, noted())
+      host = assert(store:update(host, { ip = "10.0.3.1", hostname = "b", comment = "x", tags = { "y" } }))
+      local m = { file = "10-test.lua", rule = "TagsModified", added = { "m" } }
+      assert.same({ { domain, iot, m }, { domain, iot, m }, { domain, iot, m }, { domain, iot, m } }, noted())
+      assert(store:import({ text = "10.0.3.2 c\n10.0.4.2 d.lan\n10.0.3.1 b # z [iot, m, y]" }, { mode = "replace" }))
+      assert.same({ { domain, iot }, false, { domain } }, noted())
+      assert(assert(store:plan { mode = "merge", entries = { { ip = "10.0.3.5", hostname = "e" } } }):apply())
+      assert.same({ { domain, iot } }, noted())
+      assert(store:delete(host.id))
+      assert.same({ false }, noted())
+      write("10-test.lua", [[normalise { name = "cd", apply = function()
+        return { comment = "c", aliases = { "q" } }
+      end }]])
+      assert.equal(3, assert(assert(store:plan_policies()):apply()).updated)
+      local cd = { file = "10-test.lua", rule = "cd", changed = { "aliases", "comment" } }
+      local all = noted()
+      assert.equal(6, #all)
+      for _, entry in ipairs(all) do assert.same({ cd }, entry) end
+    end)
+
+    it("say in a plan what they refuse, also where nothing can be written", function()
+      local store = open(DOMAIN .. NO_WPAD)
+      assert(store:add { ip = "10.0.0.1", hostname = "a" })
+      local function planned(from)
+        local plan = assert(from:plan { mode = "merge", entries = { { ip = "10.0.0.2", hostname = "wpad" },
+          { ip = "10.0.0.3", hostname = "b" }, { ip = "10.0.0.400", hostname = "c" } } })
+        assert.same({ "b.lan" }, expect.pluck(plan.add, "hostname"))
+        assert.same({ 1, 3 }, expect.pluck(plan.invalid, "index"))
+        assert.same({ "policy", "invalid" }, expect.pluck(plan.invalid, "code"))
+        assert.equal("nobody is called wpad", plan.invalid[1].message)
+        return plan
+      end
+      if backend.reopen then
+        local reader = backend.reopen { policies = directory(), readonly = true }
+        planned(reader)
+        assert.equal(1, assert(reader:plan_policies()).unchanged)
+      end
+      assert.same({ 1, 2 }, { assert(planned(store):apply()).created, store:count() })
+    end)
+
     it("hand out what is to be published", function()
       local store = open [[output { name = "dns", path = "/tmp/hosts/lan", format = "hosts", filter = { tags = "lan" },
         reload = { "/etc/init.d/dnsmasq", "reload" } }]]
@@ -507,6 +596,25 @@ for _, backend in ipairs(require "spec.support.backends") do
         reload = { "/etc/init.d/dnsmasq", "reload" }, file = "10-test.lua" } }, store:outputs())
       store = backend.open { policies = false }
       assert.same({}, store:outputs())
+    end)
+
+    it("explain a host that is not there as it would be written", function()
+      local store = open([[
+        normalise { name = "loud", apply = function(h) return { hostname = "NAS.LAN." } end }
+        tag { name = "quiet", when = function(h) return h.hostname == "nas.lan" end, add = "x" }
+        on("HostCreated", function(e) return { add = e.before == nil and "new" or "old" } end)
+        on("HostCreated", function() end)]])
+      local lines = assert(store:explain_policies { ip = "10.0.3.1", hostname = "a" })
+      assert.same({ { "x" }, { "new" }, true }, { lines[2].added, lines[3].added, lines[4].matched })
+      local host = assert(store:add { ip = "10.0.3.1", hostname = "a" })
+      assert.same({ "new", "x" }, host.tags)
+      lines = assert(store:explain_policies(host, { tags = {} }))
+      assert.same({ { "x" }, false }, { lines[2].added, lines[3].matched })
+      write("10-test.lua", '\nnormalise { name = "bad", apply = function() return { ip = "10.0.0.300" } end }')
+      assert.matches("^10%-test%.lua:2: rule 'bad': '10%.0%.0%.300' is",
+        refused(store:explain_policies { ip = "10.0.3.1", hostname = "a" }).message)
+      local _, err = store:explain_policies { hostname = "a" }
+      assert.same({ "invalid", "ip" }, { err.code, err.field })
     end)
 
     it("explain what each rule says of a host", function()

@@ -40,7 +40,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ name, "10.0.0.1", {}, {} }, { host.hostname, host.ip, host.tags, host.aliases })
         local noted = store:history(host.id)[1].metadata.policy
         assert.equal(1, #noted)
-        assert.matches("^10%-test%.lua: " .. message, noted[1].error)
+        assert.matches("^10%-test%.lua:%d: " .. message, noted[1].error)
       end
       -- On the ways of update, import and plan, too.
       local host = assert(store:add { ip = "10.0.0.9", hostname = "a.b" })
@@ -57,7 +57,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       store = open(scripts)
       for name, message in pairs(blames) do
         local err = refused(store:add { ip = "10.0.0.1", hostname = name })
-        assert.matches("^10%-test%.lua: " .. message, err.message)
+        assert.matches("^10%-test%.lua:%d: " .. message, err.message)
       end
       local result = assert(store:import { text = "10.0.0.2 tag\n10.0.0.2 good\n" })
       assert.same({ 1, 1 }, { result.created, result.failed })

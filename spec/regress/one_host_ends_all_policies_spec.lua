@@ -42,7 +42,7 @@ for _, backend in ipairs(backends) do
       local store = backend.open { policies = directory }
       for i = 1, 12 do
         local err = expect.failure("policy", store:add { ip = "10.0.0.1", hostname = "boom.lan" })
-        assert.matches("a.lua:2: the script was stopped after 2000000 instructions", err.message, 1, true)
+        assert.matches("a.lua:2: rule 'slow': the script was stopped after 2000000 instructions", err.message, 1, true)
         assert(store:add { ip = "10.0.1." .. i, hostname = "ok.lan" })
       end
       local other = backend.open { policies = directory }

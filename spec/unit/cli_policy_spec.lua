@@ -72,7 +72,7 @@ describe("hoststore policy", function()
       "^30%-loop%.lua:3: .*instructions",
       "^40%-bytes%.lua:1: .*compiled", "^50%-outputs%.lua:1: output 'a': path",
       "^50%-outputs%.lua:2: output 'b': .*'x'",
-      "^60%-key%.lua:1: tag has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
+      "^60%-key%.lua:1: tag 'x' has an unknown key 'ad'$", "^broken: 5 of 6 files$" } do
       assert.matches(expected, lines[i])
     end
     assert.equal(8, #lines)
@@ -89,6 +89,10 @@ describe("hoststore policy", function()
   end)
 
   it("check tries every output, as publishing would", function()
+    write("10-outputs.lua", 'output { name = "x", path = "/x", template = "/etc/guests.tmpl" }')
+    assert.matches('10-outputs.lua:1: output \'x\': x: the text of a template is expected, and \'/etc/guests.tmpl\' ' ..
+      'is a path; an output reads it with template = { path = "/etc/guests.tmpl" }',
+      (select(2, run("policy", "check"))), 1, true)
     for i, output in ipairs { 'format = "yaml"', 'filter = { colour = "red" }', 'template = "<% for"',
       'template = "<%= missing %>"', 'template = { path = "/nowhere/x.tmpl" }', 'colour = "red"', 'reload = "dnsmasq"',
       'mode = "shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
@@ -140,6 +144,78 @@ describe("hoststore policy", function()
     stdout = select(2, run("policy", "explain", "a", "--json"))
     assert.same({ "iot", { "iot" } }, { json.decode(stdout)[1].rule, json.decode(stdout)[1].added })
     assert.equal(3, (run("policy", "explain", "nobody")))
+  end)
+
+  it("explain takes an address and a name that no host has, and tags", function()
+    write("10-iot.lua", SCRIPT .. 'tag { name = "seen", filter = { tags = "new" }, add = "seen" }')
+    assert.equal(0, (run("add", "10.0.9.9", "z")))
+    local code, stdout = run("policy", "explain", "10.0.3.9", "wpad", "--tag", "new", "--json")
+    local lines = assert(json.decode(stdout))
+    assert.same({ 0, "adds iot", "adds seen", "refuses hostname: nobody is called wpad" },
+      { code, lines[1].says, lines[2].says, lines[3].says })
+    assert.same({ true, true }, { lines[3].matched, lines[3].refused })
+    stdout = select(2, run("policy", "explain", "10.0.4.9", "b", "--json"))
+    lines = assert(json.decode(stdout))
+    assert.same({ "-", "-", "accepts", false }, { lines[1].says, lines[2].says, lines[3].says, lines[3].refused })
+    assert.is_nil(lines[1].refused)
+    local stderr
+    code, stdout, stderr = run("policy", "explain", "10.0.3.300", "b")
+    assert.same({ 1, "" }, { code, stdout })
+    assert.matches("10.0.3.300", stderr, 1, true)
+    assert.equal(2, (run("policy", "explain", "b", "--tag", "x")))
+    assert.equal(3, (run("policy", "explain", "b")))
+  end)
+
+  it("a plan of a file shows what a rule refuses, as the import does, with its code", function()
+    write("10-iot.lua", SCRIPT)
+    assert.equal(0, (run("add", "10.0.9.9", "z")))
+    system.write(directory .. "/hosts", "10.0.3.1 a\n10.0.3.2 wpad\n")
+    local code, stdout, stderr = run("plan", directory .. "/hosts")
+    assert.equal(1, code)
+    assert.equal("+ 10.0.3.1 a [iot]\n", stdout)
+    assert.matches("hosts:2: nobody is called wpad\n", stderr, 1, true)
+    assert.matches("1 to add, 0 to update, 0 to delete, 0 unchanged, 1 failed", stderr, 1, true)
+    for _, command in ipairs { "plan", "import" } do
+      code, stdout = run(command, directory .. "/hosts", "--json")
+      assert.same({ 1, { { line = 2, message = "nobody is called wpad", code = "policy" } } },
+        { code, json.decode(stdout).errors })
+    end
+  end)
+
+  it("a change that a rule undoes is unchanged, and the rule is named", function()
+    assert.equal(0, (run("add", "10.0.3.1", "a")))
+    write("10-none.lua", '\nnormalise { name = "no comments", apply = function() return { comment = null } end }')
+    local code, stdout, stderr = run("set", "a", "comment=hello")
+    assert.equal(0, code)
+    assert.matches("^unchanged 10%.0%.3%.1 a ", stdout)
+    assert.matches("10-none.lua:2: rule 'no comments' changes comment", stderr, 1, true)
+    assert.equal("", (select(3, run("set", "a", "enabled=true"))))
+  end)
+
+  it("a refusal names the rule that made of a host what is refused", function()
+    write("10-iot.lua", SCRIPT)
+    write("05-names.lua", [[
+
+normalise { name = "no dots", apply = function(host)
+  return { hostname = host.hostname:match "^[^.]+", comment = "c" }
+end }]])
+    local deed = " (05-names.lua:2: rule 'no dots' changes comment, hostname)"
+    assert.same({ 1, "", "hoststore: nobody is called wpad" .. deed .. "\n" }, { run("add", "10.0.3.1", "wpad.lan") })
+    assert.equal(0, (run("add", "10.0.3.1", "a.lan")))
+    local code, stdout, stderr = run("add", "10.0.3.1", "a.net")
+    assert.same({ 4, "" }, { code, stdout })
+    assert.matches("^hoststore: '10%.0%.3%.1 a' exists already as host %w+ %(05%-names%.lua:2: rule 'no dots' changes ",
+      stderr)
+    code, stdout, stderr = run("set", "a", "hostname=wpad.lan", "--json")
+    assert.same({ 1, "" }, { code, stdout })
+    local err = json.decode(stderr).error
+    assert.same({ "policy", "hostname", "nobody is called wpad (05-names.lua:2: rule 'no dots' changes hostname)" },
+      { err.code, err.field, err.message })
+    -- What no rule had a part in is refused as it was.
+    assert.equal("hoststore: nobody is called wpad\n", (select(3, run("set", "a", "hostname=wpad", "comment=c"))))
+    assert.equal(4, (run("add", "10.0.3.1", "a")))
+    stderr = select(3, run("add", "10.0.3.300", "a.lan"))
+    assert.is_nil(stderr:find("rule", 1, true))
   end)
 
   it("apply tags what is there, and a dry run only says so", function()

@@ -166,6 +166,15 @@ for _, name in ipairs { "bind", "bind_reverse" } do
   end)
 end
 
+describe("format bind_reverse", function()
+  it("points at a whole name of the host, if it has one", function()
+    local list = { host { hostname = "nas", aliases = { "disk", "nas.lan", "disk.lan" } },
+      host { ip = "10.0.0.2", hostname = "printer" } }
+    assert.equal(SOA .. lines("1.0.0.10.in-addr.arpa. IN PTR nas.lan.", "2.0.0.10.in-addr.arpa. IN PTR printer."),
+      (write("bind_reverse", list, { position = 1207 })))
+  end)
+end)
+
 describe("the name under which an address is looked up", function()
   it("has all digits of it, backwards", function()
     local zeros = ("0."):rep(20)

@@ -341,7 +341,7 @@ describe("the sandbox", function()
 
     it("the functions there are, are these", function()
       assert.equal("_G assert error f getmetatable ipairs math null pairs pcall rawequal rawget rawset select " ..
-        "setmetatable string table tonumber tostring type unpack where xpcall",
+        "setmetatable string subject table tonumber tostring type unpack where xpcall",
         (names("local from = _G"):gsub(" rawlen", ""):gsub(" utf8", "")))
       assert.equal("byte char find format gmatch gsub len lower match rep reverse sub upper",
         names "local from = string")

@@ -49,6 +49,38 @@ describe("a template", function()
     assert.equal("x\0y\255\r\n\t", assert(render "x\0y\255\r\n\t"))
   end)
 
+  it("has nothing of the mark of UTF-8 that an editor put in front of it", function()
+    assert.equal("a\239\187\191", assert(render "\239\187\191a\239\187\191"))
+    assert.equal(2, failure("\239\187\191\n<%= missing %>").line)
+  end)
+
+  it("begins with a line for the kernel when its text does, as the script it makes needs one", function()
+    assert.equal("#!/bin/sh\n7\n", assert(render "#!/bin/sh\n<%= position %>\n"))
+    assert.equal(2, failure("#!/bin/sh\n<%= missing %>").line)
+  end)
+
+  it("is its text, and whoever gives the path of one is told so", function()
+    for _, path in ipairs { "/etc/guests.tmpl", "./guests", "../x/guests", "~/guests", "guests.tmpl", "/my guests" } do
+      local made, err = render(path)
+      assert.is_nil(made)
+      assert.same({ "invalid", "text", ("x.tmpl: the text of a template is expected, and '%s' is a path; an output " ..
+        'reads it with template = { path = "%s" }'):format(path, path) }, { err.code, err.field, err.message })
+    end
+    for _, text in ipairs { "", "/", "/etc/x\n", "a/b", "conf-dir=/etc/x", "/<%= position %>", "# /etc/x.tmpl\n" } do
+      assert(render(text))
+    end
+  end)
+
+  it("refuses what its iterators would not hear", function()
+    for _, name in ipairs { "hosts", "by_ip", "by_tag", "by_domain" } do
+      local err = failure(("\n<%% for a, b in %s { ip = '10.0.0.1' } do end %%>"):format(name))
+      assert.equal(2, err.line)
+      assert.equal(1, err.message:find("x.tmpl:2: " .. name .. "() takes no argument", 1, true), err.message)
+    end
+    failure "<% for tag in by_tag('iot') do end %>"
+    failure "<% for host in context.hosts(nil) do end %>"
+  end)
+
   it("loses the white space beside a tag with '-', on that side, as in LuCI", function()
     assert.equal("a1b", assert(render "a \n\t <%-= 1 -%> \r\n b"))
     assert.equal("a1 \n b", assert(render "a \n <%- =1 %> \n b"))
@@ -201,9 +233,10 @@ describe("what <%= %> writes", function()
     end
   end)
 
-  it("is nothing for nil, and null in JSON and YAML", function()
+  it("is nothing for nil, null in JSON and YAML, and a word of its own where those behind it would move up", function()
+    local nulls = { json = "null", ndjson = "null", adguard = "null", shell = "''", uci = "''", csv = '""' }
     for _, format in ipairs(escapes.names) do
-      local null = (format:find("json") or format == "adguard") and "null" or ""
+      local null = nulls[format] or ""
       assert.equal(null, assert(render("<%= nil %>", format)))
     end
   end)

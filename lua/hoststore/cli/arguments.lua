@@ -203,10 +203,12 @@ Formats:
    bind, bind_reverse   a zone file, and one for the zone of the addresses
    uci                  commands for OpenWrt's "uci batch"
    pihole, adguard      the local records of Pi-hole and AdGuard Home
-All but json, ndjson and csv leave out disabled and expired hosts.]], [[
+All but json, ndjson and csv leave out disabled and expired hosts. Which zone it is, the server says: --hostname and
+--ip leave out what is not of it; a name without a dot is one of the zone, and in bind_reverse stands alone.]], [[
    hoststore export hosts
    hoststore export csv hosts.csv --tag printer
    hoststore export unbound /etc/unbound/hosts.conf && unbound-checkconf
+   hoststore export bind --hostname "*.lan"
    hoststore export bind_reverse --ip 192.168.1.0/24]])
   command:argument("format", "The format (see above)."):convert(values.writable_format)
   command:argument("file", "The file to write (default: standard output)."):args "?"
@@ -352,9 +354,12 @@ local function policy_commands(parser)
     "Exits with 1 when one of them fails. No database is needed.")
   command:argument("directory", "Where the scripts are."):args "?"
 
-  command = add(policy, "explain", "Show what each rule says of a host.", nil, [[
-   hoststore policy explain nas.lan]])
+  command = add(policy, "explain", "Show what each rule says of a host.",
+    "An address and a name may be those of a host that is not there: then it is as if it were added.", [[
+   hoststore policy explain nas.lan
+   hoststore policy explain 192.168.20.9 camera --tag new]])
   host_argument(command)
+  command:option("--tag", "A tag of a host that is not there (may be repeated)."):count "*":target "tags"
 
   command = add(policy, "apply", "Tag the hosts that are there as the rules would today.",
     "Hosts that would be refused today are named and left alone.", [[

@@ -19,7 +19,8 @@ local function print_errors(errors, options, out)
 end
 
 local function error_json(err)
-  return present.object("line", err.line and present.json(err.line), "message", present.json(err.message))
+  return present.object("line", err.line and present.json(err.line), "message", present.json(err.message),
+    "code", present.json(err.code or "invalid"))
 end
 
 local function result_json(result)
@@ -100,7 +101,7 @@ function files.plan(store, options, out)
   end
   local errors = found.errors
   for _, invalid in ipairs(plan.invalid) do
-    errors[#errors + 1] = { line = found.lines[invalid.index], message = invalid.message }
+    errors[#errors + 1] = { line = found.lines[invalid.index], message = invalid.message, code = invalid.code }
   end
   if out.json then
     out:value(plan_json(plan, errors))

@@ -81,8 +81,12 @@ local function describe(verb, host)
   return ("%s %s %s (%s)"):format(verb, host.ip, host.hostname, host.id)
 end
 
+local function rules()
+  return require "hoststore.cli.policy"
+end
+
 function hosts.add(store, options, out)
-  local host, err = store:add({
+  local given = {
     ip = options.ip,
     hostname = options.hostname,
     aliases = options.aliases,
@@ -91,9 +95,10 @@ function hosts.add(store, options, out)
     enabled = not options.disabled,
     expires_at = options.expires,
     origin = options.origin,
-  }, { reason = options.reason })
+  }
+  local host, err = store:add(given, { reason = options.reason })
   if not host then
-    return nil, err
+    return nil, rules().blamed(store, err, given)
   end
   return out:answer(describe("added", host), function()
     return present.host_json(host)
@@ -146,15 +151,21 @@ function hosts.set(store, options, out)
   if not host then
     return nil, err
   end
-  local updated, changed = store:update(host.id, changes_to(host), {
+  local changes = changes_to(host)
+  local updated, changed = store:update(host.id, changes, {
     reason = options.reason,
     expected_version = expected_version(options, host, depends),
   })
   if not updated then
-    return nil, changed
+    return nil, rules().blamed(store, changed, host, changes)
+  end
+  local overrules = changed and {} or rules().overrules(store, updated, changes)
+  for _, line in ipairs(out.json and {} or overrules) do
+    out:message(line)
   end
   return out:answer(describe(changed and "changed" or "unchanged", updated), function()
-    return present.object("changed", present.json(changed), "host", present.host_json(updated))
+    return present.object("changed", present.json(changed), "host", present.host_json(updated),
+      "rules", overrules[1] and present.array(overrules, present.json))
   end)
 end
 

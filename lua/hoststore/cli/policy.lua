@@ -105,12 +105,12 @@ local function said(line)
   add("changes", line.changed)
   add("adds", line.added)
   add("removes", line.removed)
-  if line.message then
+  if line.refused then
     parts[#parts + 1] = ("refuses %s: %s"):format(line.field, line.message)
   end
   if parts[1] then
     return table.concat(parts, "; ")
-  elseif line.kind == "validate" then
+  elseif line.refused == false then
     return "accepts"
   end
   return line.matched and "matches, nothing to change" or "-"
@@ -123,13 +123,28 @@ end
 local function line_json(line)
   return present.object("file", present.json(line.file), "line", line.line and present.json(line.line),
     "rule", present.json(line.rule), "kind", present.json(line.kind), "matched", tostring(line.matched),
+    "refused", line.refused ~= nil and tostring(line.refused) or nil, "says", present.json(said(line)),
     "changed", texts_json(line.changed), "added", texts_json(line.added), "removed", texts_json(line.removed),
     "message", line.message and present.json(line.message), "field", line.field and present.json(line.field))
 end
 
+-- The host that is meant: one that is there, or with an address, a name and tags one that is not.
+local function subject(store, options)
+  local host, err
+  if #options.tags == 0 then
+    host, err = values.host(store, options.host, options.hostname)
+  elseif not options.hostname then
+    return nil, { code = "usage", message = "--tag belongs to a host that is not there: give its address and its name" }
+  end
+  if host or err and err.code ~= "not_found" or not options.hostname then
+    return host, err
+  end
+  return { ip = options.host, hostname = options.hostname, tags = options.tags }
+end
+
 function policy.policy_explain(store, options, out)
   local host, lines, err
-  host, err = values.host(store, options.host, options.hostname)
+  host, err = subject(store, options)
   if not host then
     return nil, err
   end
@@ -144,6 +159,45 @@ function policy.policy_explain(store, options, out)
     end,
     json = line_json,
   })
+end
+
+local function deeds(store, host, changes, is_meant)
+  local found = {}
+  for _, line in ipairs(store:explain_policies(host, changes) or {}) do
+    if (line.changed or line.added or line.removed) and is_meant(line) then
+      found[#found + 1] = ("%s:%d: rule '%s' %s"):format(line.file, line.line or 0, line.rule, said(line))
+    end
+  end
+  return found
+end
+
+--- What the rules turned a change into that came to nothing: lines for a message.
+---@return string[]
+function policy.overrules(store, host, changes)
+  return deeds(store, host, changes, function() return true end)
+end
+
+local KEY = { ip = true, hostname = true }
+
+-- Whether a rule has changed what was refused.
+local function has_a_part(line, err)
+  for _, field in ipairs(line.changed or {}) do
+    if err.code == "duplicate" and KEY[field]
+      or err.code == "policy" and (err.field == field or err.field == "host") then
+      return true
+    end
+  end
+  return false
+end
+
+--- The refusal of a change, or of a new host, with the rules that made of it what was refused.
+---@return hoststore.Error
+function policy.blamed(store, err, host, changes)
+  local found = deeds(store, host, changes, function(line) return has_a_part(line, err) end)
+  if found[1] then
+    err.message = ("%s (%s)"):format(err.message, table.concat(found, "; "))
+  end
+  return err
 end
 
 local COUNTERS = { "updated", "refused", "unchanged" }

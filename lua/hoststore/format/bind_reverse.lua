@@ -6,12 +6,20 @@
 ---   2.1.168.192.in-addr.arpa. IN PTR nas.lan.
 ---
 --- A server ignores the addresses outside of the zone; a filter such as `ip = "192.168.1.0/24"` leaves
---- them out. An address has one record, to the first name given it. All else is as in the format
+--- them out. An address has one record, to its first host; of the names of that, the first with a dot, as one
+--- without cannot be completed here: it stands alone, as dnsmasq would answer. All else is as in the format
 --- bind. Which addresses there were is kept while writing, some 200 bytes a host.
 local bind = require "hoststore.format.bind"
 local dns = require "hoststore.format.dns"
 
 local bind_reverse = {}
+
+local function whole(names)
+  for _, name in ipairs(names) do
+    if name:find(".", 1, true) then return name end
+  end
+  return names[1]
+end
 
 ---@param iterator fun(): hoststore.Host?
 ---@param sink fun(text: string)
@@ -22,7 +30,7 @@ function bind_reverse.write(iterator, sink, options)
   bind.begin(sink, options)
   return dns.each(iterator, options, dns.is_zone_name, function(host, names)
     if is_new_address(host.ip) then
-      sink(("%s. IN PTR %s.\n"):format(dns.reverse_name(host.ip), names[1]))
+      sink(("%s. IN PTR %s.\n"):format(dns.reverse_name(host.ip), whole(names)))
     end
   end)
 end

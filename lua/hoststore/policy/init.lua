@@ -48,15 +48,16 @@ local function check_writers(directory, names)
   return nil, failure("the policies are not used: %s", message)
 end
 
+-- The text of a script. What editors and kernels want in front of it is no Lua.
 local function read(path)
   local text, message = core.sys.read(path, LONGEST)
   if not text then return nil, failure("the policies cannot be read: %s", message) end
-  return text
+  return (text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""))
 end
 
 local function fill(box, directory, names)
   assert(box:set("ip_within", core.ip_within))
-  assert(box:load("rules", (require "hoststore.policy.rules")))
+  assert(box:load("=rules", (require "hoststore.policy.rules")))
   for _, name in ipairs(names) do
     local text, err = read(directory .. "/" .. name)
     if not text then return nil, err end
@@ -74,6 +75,7 @@ end
 ---@field names string[]
 ---@field about table?  counts of rules, outputs and tests; nil when a file is broken
 ---@field err hoststore.Error?  why it is
+---@field signature string?  another when a file has changed
 ---@field stopped boolean  a rule has hit a limit, and the box was closed
 
 local function open_box(set)
@@ -111,6 +113,7 @@ function policy.get(directory, fresh)
     local safe, unsafe = check_writers(directory, names)
     if not safe then return { names = {}, err = unsafe } end
     known = { signature = signature, set = compile(directory, names, 1) }
+    known.set.signature = signature
     compiled[directory] = known
   end
   return known.set
@@ -189,13 +192,19 @@ end
 
 -- The question of the core ---------------------------------------------------------------------------
 
+-- An effect as events have it: lines of scripts are soon other ones.
+local function as_noted(effect)
+  return { file = effect.file, rule = effect.rule, changed = effect.changed, added = effect.added,
+    removed = effect.removed, error = effect.error }
+end
+
 local function encode_all(effects)
   local encode, texts = require("hoststore.json").encode, {}
-  for i, effect in ipairs(effects) do texts[i] = encode(effect) end
+  for i, effect in ipairs(effects) do texts[i] = encode(as_noted(effect)) end
   return texts[1] and table.concat(texts, ",")
 end
 
-local STAGE_RULES = { normalise = { "normalise" }, rules = { "tag", "on", "validate" } }
+local STAGE_RULES = { normalise = { "normalise" }, keep = { "tag", "on" }, rules = { "tag", "on", "validate" } }
 
 local function concerns(set, stage)
   for _, kind in ipairs(STAGE_RULES[stage]) do
@@ -221,16 +230,22 @@ end
 local function blame(effects, message, field)
   for i = #effects, 1, -1 do
     local effect = effects[i]
-    if has_touched(effect, field) then return ("%s: rule '%s': %s"):format(effect.file, effect.rule, message) end
+    if has_touched(effect, field) then
+      return ("%s:%d: rule '%s': %s"):format(effect.file, effect.line or 0, effect.rule, message)
+    end
   end
   return message
 end
+
+-- The askers of stores that write what the rules have made already.
+local silent = setmetatable({}, { __mode = "k" })
 
 --- The function that the core asks before it writes a host.
 ---@param directory string
 ---@param on_error "refuse"|"allow"
 function policy.asker(directory, on_error)
-  return function(first, stage, before, host)
+  local function asker(first, stage, before, host)
+    if silent[asker] then return true end
     local set = policy.get(directory, first)
     if not set.err and not concerns(set, stage) then return true end
     local result, err = ask(set, "apply", stage, before, host)
@@ -243,15 +258,44 @@ function policy.asker(directory, on_error)
       return answer_fault(on_error, blame(result.effects, message, field), field)
     end
   end
+  return asker
 end
 
 -- The policies of a store ------------------------------------------------------------------------------
 
 local directories = setmetatable({}, { __mode = "k" })
+local askers = setmetatable({}, { __mode = "k" })
 
---- Notes which directory a store has its policies in; false when it has none.
-function policy.attach(store, directory)
-  directories[store] = directory
+--- Notes which directory a store has its policies in, and who asks them for it.
+function policy.attach(store, directory, asker)
+  directories[store], askers[store] = directory, asker
+end
+
+--- A text that is another when the rules of the store are others.
+---@return string?
+function policy.signature(store)
+  return directories[store] and policy.get(directories[store], true).signature
+end
+
+--- Runs fn, which writes what the rules have made of hosts: they are not asked once more. Unless `force`,
+-- they have to be those that have made it.
+---@param store hoststore.Store
+---@param signature string?  of the rules at that time
+---@param force boolean?
+---@param fn fun(): any, hoststore.Error?
+---@return any result, hoststore.Error? err
+function policy.settled(store, signature, force, fn)
+  local asker = askers[store]
+  if not asker then return fn() end
+  if not force and policy.signature(store) ~= signature then
+    return nil, core.error { code = "conflict",
+      message = "the policies have changed since the plan was made; plan again" }
+  end
+  silent[asker] = true
+  local ok, result, err = pcall(fn)
+  silent[asker] = nil
+  if not ok then error(result, 0) end
+  return result, err
 end
 
 local function set_of(store)
@@ -287,19 +331,34 @@ local function plain(host)
   return copy
 end
 
---- What each rule says of a host as it is, or would say of it if it were added now.
+-- The host with the changes of rules, checked as if it were written.
+local function amend(store, host, changes, effects)
+  local after, err = core.amended(store, host, changes)
+  if not after then return nil, failure("%s", blame(effects, err.message, err.field)) end
+  return after
+end
+
+--- What each rule says of a host as it is, or would say of it if it were changed, or added, now.
 ---@param host table  a host of the store, or one that is not there yet
----@return { file: string, line: integer, rule: string, kind: string, matched: boolean, added: string[]?,
----  removed: string[]?, changed: string[]?, message: string?, field: string? }[]?, hoststore.Error?
-function core.methods.explain_policies(store, host)
+---@param changes hoststore.HostChanges?
+---@return { file: string, line: integer, rule: string, kind: string, matched: boolean, refused: boolean?,
+---  added: string[]?, removed: string[]?, changed: string[]?, message: string?, field: string? }[]?, hoststore.Error?
+function core.methods.explain_policies(store, host, changes)
   local set, err = set_of(store)
   if not set then return nil, err end
   if not set.box then return {} end
-  host = plain(host)
-  host.aliases, host.tags = host.aliases or {}, host.tags or {}
-  if host.enabled == nil then host.enabled = true end
-  host.origin = host.origin or "admin"
-  return ask(set, "explain", host.id and host or nil, host)
+  local before = host.id and plain(host) or nil
+  host, err = core.amended(store, before, before and (changes or {}) or host)
+  if not host then return nil, err end
+  local first, second
+  first, err = ask(set, "explain", "normalise", before, host)
+  if not first then return nil, err end
+  host, err = amend(store, host, first.changes, first.lines)
+  if not host then return nil, err end
+  second, err = ask(set, "explain", "rules", before, host)
+  if not second then return nil, err end
+  for _, line in ipairs(second.lines) do first.lines[#first.lines + 1] = line end
+  return first.lines
 end
 
 -- Applying them to what is there ----------------------------------------------------------------------------------
@@ -311,26 +370,78 @@ end
 local plan = {}
 plan.__index = plan
 
---- What the `normalise` and `tag` rules would change of the hosts that are there. Nothing is written.
+local FIELDS = { "ip", "hostname", "aliases", "comment", "tags", "enabled", "expires_at", "origin" }
+
+local function is_same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  return table.concat(a, "\0") == table.concat(b, "\0")
+end
+
+-- What one host has to be given to become the other, or nil.
+local function changes_between(before, after)
+  local changes
+  for _, field in ipairs(FIELDS) do
+    if not is_same(before[field], after[field]) then
+      changes = changes or {}
+      changes[field] = after[field] == nil and core.null or after[field]
+    end
+  end
+  return changes
+end
+
+-- What a stage makes of `after`, checked as if it were written; appends what rules did to `effects`.
+local function advance(store, set, stage, before, after, effects)
+  local result, err = ask(set, "apply", stage, before, after)
+  if not result then return nil, err end
+  for _, effect in ipairs(result.effects or {}) do effects[#effects + 1] = effect end
+  if not result.changes then return after, result.refusal end
+  return amend(store, after, result.changes, effects)
+end
+
+-- Why a host cannot be what it is to become: its address and name are those of another, or will be.
+local function find_taken(self, before, after)
+  local key = after.ip .. " " .. after.hostname
+  if key == before.ip .. " " .. before.hostname then return nil end
+  local other, err = self.store:find(after.ip, after.hostname)
+  if err then return nil, err end
+  if other or self.taken[key] then
+    return { message = ("'%s' is another host already"):format(key), field = "hostname" }
+  end
+  self.taken[key] = true
+end
+
+local function plan_host(self, set, host)
+  local effects = {}
+  local after, refusal = advance(self.store, set, "normalise", host, host, effects)
+  if after then after, refusal = advance(self.store, set, "again", host, after, effects) end
+  if not after then return nil, refusal end
+  local changes, err = changes_between(host, after), nil
+  if not refusal then refusal, err = find_taken(self, host, after) end
+  if err then return nil, err end
+  if refusal then
+    self.refused[#self.refused + 1] = { host = host, message = refusal.message, field = refusal.field }
+  elseif changes then
+    for i, effect in ipairs(effects) do effects[i] = as_noted(effect) end
+    self.update[#self.update + 1] = { before = host, changes = changes, effects = effects }
+  else
+    self.unchanged = self.unchanged + 1
+  end
+  return true
+end
+
+--- What the `normalise`, `tag` and `on` rules would change of the hosts that are there. Nothing is written.
 ---@param filter table?  which hosts; all
 ---@return hoststore.PolicyPlan?, hoststore.Error?
 function core.methods.plan_policies(store, filter)
   local set, err = set_of(store)
   if not set then return nil, err end
-  local self = setmetatable({ store = store, update = {}, refused = {}, unchanged = 0 }, plan)
+  local self = setmetatable({ store = store, update = {}, refused = {}, unchanged = 0, taken = {},
+    signature = set.signature }, plan)
   if not set.box then return self end
   return require("hoststore.file").try(function()
     for host in store:hosts(filter) do
-      local result, failed = ask(set, "reapply", host)
-      if not result then return nil, failed end
-      if result.refusal then
-        self.refused[#self.refused + 1] = { host = host, message = result.refusal.message,
-          field = result.refusal.field }
-      elseif result.changes then
-        self.update[#self.update + 1] = { before = host, changes = result.changes, effects = result.effects }
-      else
-        self.unchanged = self.unchanged + 1
-      end
+      local done, failed = plan_host(self, set, host)
+      if not done then return nil, failed end
     end
     return self
   end)
@@ -338,18 +449,23 @@ end
 
 local apply_keys = options.set("actor", "reason")
 
---- Writes the plan, all or nothing; "conflict" when somebody has changed one of the hosts since.
+local function write(self, given)
+  for _, change in ipairs(self.update) do
+    local host, err = self.store:update(change.before, change.changes, { actor = given.actor,
+      reason = given.reason or "policy", metadata = { policy = change.effects } })
+    if not host then return nil, err end
+  end
+  return { updated = #self.update, refused = #self.refused, unchanged = self.unchanged }
+end
+
+--- Writes what the plan shows, all or nothing; "conflict" when somebody has changed one of the hosts or the
+-- rules since.
 ---@param given { actor: string?, reason: string? }?
 ---@return { updated: integer, refused: integer, unchanged: integer }?, hoststore.Error?
 function plan:apply(given)
   given = options.check(given, apply_keys, "the options")
   return self.store:transaction(function()
-    for _, change in ipairs(self.update) do
-      local host, err = self.store:update(change.before, change.changes, { actor = given.actor,
-        reason = given.reason or "policy", metadata = { policy = change.effects } })
-      if not host then return nil, err end
-    end
-    return { updated = #self.update, refused = #self.refused, unchanged = self.unchanged }
+    return policy.settled(self.store, self.signature, false, function() return write(self, given) end)
   end)
 end
 

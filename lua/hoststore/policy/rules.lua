@@ -7,6 +7,8 @@ local EVENTS = { ip = "IpAddressChanged", hostname = "HostnameChanged", aliases 
   comment = "CommentUpdated", tags = "TagsModified", enabled = "EnabledChanged", expires_at = "ExpiryChanged",
   origin = "OriginChanged" }
 
+local subject = subject
+_G.subject = nil
 local public, rules = {}, { normalise = {}, tag = {}, on = {}, validate = {}, retention = {}, output = {}, test = {} }
 local file
 for name, value in pairs(_G) do public[name] = value end
@@ -45,8 +47,11 @@ local function of_type(kind)
   return function(value) return type(value) == kind, "a " .. kind end
 end
 
-local text, flag, number, fn, table_ = of_type "string", of_type "boolean", of_type "number", of_type "function",
-  of_type "table"
+local text, flag, fn, table_ = of_type "string", of_type "boolean", of_type "function", of_type "table"
+
+local function count(value)
+  return type(value) == "number" and value >= 0 and value < math.huge and value % 1 == 0, "a whole number, not negative"
+end
 
 local function is_network(value)
   if type(value) ~= "string" then return false, "an address or a network" end
@@ -67,41 +72,46 @@ end
 
 local FILTER = { ip = is_network, hostname = text, hostname_pattern = text, text = text, tags = is_texts,
   tags_all = is_texts, tags_none = is_texts, enabled = flag, origin = text }
-local GFS = { hourly = number, daily = number, weekly = number, monthly = number, yearly = number }
+local GFS = { hourly = count, daily = count, weekly = count, monthly = count, yearly = count }
 
--- LEVEL is as of error(): who is to blame.
-local function check(given, known, what, level)
-  if type(given) ~= "table" then error(what .. " must be a table, not a " .. type(given), level + 1) end
+-- What is wrong with a table whose keys are to be as KNOWN says, or nil.
+local function problem_of(given, known, what)
+  if type(given) ~= "table" then return what .. " must be a table, not a " .. type(given) end
   for key, value in pairs(given) do
     local is_good = known[key]
-    if not is_good then error(what .. " has an unknown key '" .. tostring(key) .. "'", level + 1) end
-    local good, wanted = is_good(value)
+    if not is_good then return what .. " has an unknown key '" .. tostring(key) .. "'" end
+    local good, wanted, problem = is_good(value)
     if not good then
-      error(what .. ": " .. key .. " must be " .. wanted .. ", not '" .. tostring(value) .. "'", level + 1)
+      return what .. ": " .. (problem or key .. " must be " .. wanted .. ", not '" .. tostring(value) .. "'")
     end
   end
 end
 
 local function is_filter(value)
-  local ok, message = pcall(check, value, FILTER, "the filter", 1)
-  return ok, ok or "a filter (" .. tostring(message):gsub("^.-: ", "") .. ")"
+  local problem = problem_of(value, FILTER, "the filter")
+  return problem == nil, nil, problem
 end
 
 local function is_gfs(value)
-  local ok = pcall(check, value, GFS, "gfs", 1)
-  return ok, "a table of numbers: hourly, daily, weekly, monthly, yearly"
+  local problem = problem_of(value, GFS, "gfs")
+  if not problem and not pairs(value)() then problem = "gfs needs one of hourly, daily, weekly, monthly, yearly" end
+  return problem == nil, nil, problem
 end
 
+local EXPIRED = { after = is_age }
+
 local function is_expired_hosts(value)
-  if type(value) == "table" then return seconds(value.after) ~= nil, '{ after = "7d" }' end
-  return value == "remove", '"remove" or { after = "7d" }'
+  local wanted = '"remove" or { after = "7d" }'
+  if type(value) ~= "table" then return value == "remove", wanted end
+  local problem = problem_of(value, EXPIRED, "expired_hosts")
+  return problem == nil and value.after ~= nil, wanted, problem
 end
 
 local KEYS = {
   tag = { name = text, filter = is_filter, when = fn, add = is_texts, remove = is_texts },
   normalise = { name = text, filter = is_filter, apply = fn },
   validate = { name = text, filter = is_filter, check = fn },
-  retention = { name = text, count = number, age = is_age, trigger = text, gfs = is_gfs, keep = fn,
+  retention = { name = text, count = count, age = is_age, trigger = text, gfs = is_gfs, keep = fn,
     expired_hosts = is_expired_hosts, filter = is_filter },
   test = { name = text, before = table_, host = table_, expect = table_, refused = is_texts },
 }
@@ -110,14 +120,18 @@ local NEEDED = { normalise = "apply", validate = "check", test = "host" }
 local function declare(kind, given)
   if not file then error("rules are declared when their file is loaded, not later", 3) end
   if type(given) ~= "table" then error(kind .. " takes a table: " .. kind .. " { name = ... }", 3) end
-  if KEYS[kind] then check(given, KEYS[kind], kind, 3) end
+  local what = type(given.name) == "string" and ("%s '%s'"):format(kind, given.name) or kind
+  local problem = KEYS[kind] and problem_of(given, KEYS[kind], what)
+  if problem then error(problem, 3) end
   if kind ~= "test" and type(given.name) ~= "string" then error(kind .. " needs a name", 3) end
   if NEEDED[kind] and given[NEEDED[kind]] == nil then
-    error(kind .. " '" .. tostring(given.name) .. "' needs " .. NEEDED[kind], 3)
+    error(what .. " needs " .. NEEDED[kind], 3)
   end
   local list, rule = rules[kind], {}
   for key, value in pairs(given) do rule[key] = value end
   rule.file, rule.line = file, tonumber(where(3):match ":(%d+): $")
+  -- An output is handed out as it was given.
+  if kind ~= "output" then rule.label = ("%s:%d: rule '%s': "):format(file, rule.line or 0, tostring(given.name)) end
   list[#list + 1] = rule
 end
 
@@ -125,11 +139,26 @@ local function list_of(value)
   return type(value) == "string" and { value } or value or {}
 end
 
-for _, kind in ipairs { "normalise", "validate", "retention", "test" } do
+for _, kind in ipairs { "normalise", "validate", "test" } do
   public[kind] = function(given)
     declare(kind, given)
     return nil
   end
+end
+
+local function covers_snapshots(rule)
+  return rule.count or rule.age or rule.gfs or rule.keep
+end
+
+-- What would not be heard is refused.
+function public.retention(given)
+  declare("retention", given)
+  local rule = rules.retention[#rules.retention]
+  local problem = not covers_snapshots(rule) and not rule.expired_hosts
+      and "needs count, age, gfs, keep or expired_hosts"
+    or rule.trigger and not covers_snapshots(rule) and "has a trigger, but says nothing of snapshots"
+    or rule.filter and not rule.expired_hosts and "has a filter of hosts, but no expired_hosts"
+  if problem then error("retention '" .. rule.name .. "' " .. problem, 2) end
 end
 
 function public.tag(given)
@@ -280,19 +309,42 @@ local function equal(a, b)
   return true
 end
 
--- Calls a function of a rule. What it raises says which rule it was.
+-- What a script has raised, as a text; its place comes first, if it has one.
+local function raised_text(raised)
+  if type(raised) == "string" or type(raised) == "number" then return tostring(raised) end
+  local ok, shown = pcall(tostring, raised)
+  if ok and type(shown) == "string" and shown ~= type(raised) then return shown end
+  return "it raised a " .. type(raised) .. ", where a text would say what is wrong"
+end
+
+-- Calls a function of a rule. What it raises says where, and which rule it was.
 local function call(rule, f, ...)
+  subject(rule.label)
   local ok, first, second, third = pcall(f, ...)
-  if not ok then error(("rule '%s': %s"):format(rule.name, tostring(first)), 0) end
-  return first, second, third
+  if ok then return first, second, third end
+  local message = raised_text(first)
+  local place, rest = message:match "^([^\n:]*%.lua:%d+: )(.*)$"
+  error(place and place .. ("rule '%s': %s"):format(rule.name, rest) or rule.label .. message, 0)
 end
 
 local function fault(rule, message)
   error(("%s:%d: rule '%s' %s"):format(rule.file, rule.line or 0, rule.name, message), 0)
 end
 
-local IS_FIELD = {}
-for _, field in ipairs(FIELDS) do IS_FIELD[field] = true end
+local function list(value)
+  return is_list_of_texts(value), "a list of texts"
+end
+
+local function time(value)
+  return value == null or type(value) == "number" or type(value) == "string", "a time or null"
+end
+
+local function text_or_null(value)
+  return value == null or type(value) == "string", "a text or null"
+end
+
+local IS_FIELD = { ip = text, hostname = text, aliases = list, comment = text_or_null, tags = list, enabled = flag,
+  expires_at = time, origin = text }
 
 local function normalise_with(rule, host, all)
   if not passes(rule, host) then return nil end
@@ -301,6 +353,8 @@ local function normalise_with(rule, host, all)
   if type(changes) ~= "table" then fault(rule, "must return changes or nothing, not a " .. type(changes)) end
   for field, value in pairs(changes) do
     if not IS_FIELD[field] then fault(rule, "changes '" .. tostring(field) .. "', which is no field of a host") end
+    local good, wanted = IS_FIELD[field](value)
+    if not good then fault(rule, ("gives %s a %s, not %s"):format(field, type(value), wanted)) end
     local now = value
     if value == null then now = nil end
     if not equal(host[field], now) then
@@ -308,7 +362,7 @@ local function normalise_with(rule, host, all)
       changed[#changed + 1] = field
     end
   end
-  return changed[1] and { file = rule.file, rule = rule.name, changed = changed }
+  return changed[1] and { file = rule.file, line = rule.line, rule = rule.name, changed = changed }
 end
 
 -- Adds and removes tags of the host; returns those that made a difference.
@@ -338,7 +392,8 @@ end
 local function tag_effect(rule, host, add, remove)
   local added, removed = change_tags(host, add, remove)
   if not added[1] and not removed[1] then return nil end
-  return { file = rule.file, rule = rule.name, added = added[1] and added, removed = removed[1] and removed }
+  return { file = rule.file, line = rule.line, rule = rule.name, added = added[1] and added,
+    removed = removed[1] and removed }
 end
 
 local function is_matched(rule, host, before)
@@ -372,8 +427,9 @@ local function validate_with(rule, host, before)
   local good, message, field = call(rule, rule.check, copy_host(host), copy_host(before))
   if good == true then return nil end
   if good ~= false then fault(rule, "must return true, or false and a message") end
-  if type(message) ~= "string" then message = "refused by rule '" .. rule.name .. "'" end
-  return { message = message, field = IS_FIELD[field] and field or "host", rule = rule.name, file = rule.file }
+  if type(message) ~= "string" then message = rule.label .. "the host is refused" end
+  return { message = message, field = field ~= nil and IS_FIELD[field] and field or "host", rule = rule.name,
+    file = rule.file }
 end
 
 local stages = {}
@@ -386,24 +442,63 @@ function stages.normalise(before, host)
   return { changes = effects[1] and changes, effects = effects }
 end
 
-local function retag(before, host, events)
-  local effects, tags = {}, host.tags
+-- Changes the tags of the host as the rules want it; appends what they did.
+local function retag(before, host, effects)
   for _, rule in ipairs(rules.tag) do
     if is_matched(rule, host, before) then effects[#effects + 1] = tag_effect(rule, host, rule.add, rule.remove) end
   end
+end
+
+local function react(before, host, events, effects)
   for _, rule in ipairs(rules.on) do
     if events[rule.event] then effects[#effects + 1] = handle(rule, host, before) end
   end
+end
+
+local function judge(before, host)
+  for _, rule in ipairs(rules.validate) do
+    local refusal = validate_with(rule, host, before)
+    if refusal then return refusal end
+  end
+end
+
+-- The answer of a stage that changes tags alone.
+local function answer(before, host, tags, effects)
+  local refusal = judge(before, host)
+  if refusal then return { refusal = refusal } end
   return { changes = not equal(tags, host.tags) and { tags = host.tags } or nil, effects = effects }
 end
 
 function stages.rules(before, host)
-  local result = retag(before, host, events_of(before, host))
-  for _, rule in ipairs(rules.validate) do
-    local refusal = validate_with(rule, host, before)
-    if refusal then return { refusal = refusal } end
+  local events, tags, effects = events_of(before, host), host.tags, {}
+  retag(before, host, effects)
+  react(before, host, events, effects)
+  return answer(before, host, tags, effects)
+end
+
+--- For a host that is there, and that nobody but the rules changes: their tags are events as well.
+function stages.again(before, host)
+  local tags, effects = host.tags, {}
+  retag(before, host, effects)
+  react(before, host, events_of(before, host), effects)
+  return answer(before, host, tags, effects)
+end
+
+--- For a host that gets the tags of a source: those it has, and that rules might have given it, it keeps; those
+-- that the rules take from a new host, it does not get.
+function stages.keep(before, host)
+  local new, given, tags = copy_host(host), copy_host(host), {}
+  retag(nil, new, {})
+  react(nil, new, { HostCreated = true }, {})
+  retag(nil, given, {})
+  for _, rule in ipairs(rules.on) do handle(rule, given, rule.event ~= "HostCreated" and before or nil) end
+  for _, tag in ipairs(before.tags) do
+    if has(host.tags, tag) or has(given.tags, tag) then tags[#tags + 1] = tag end
   end
-  return result
+  for _, tag in ipairs(host.tags) do
+    if not has(before.tags, tag) and has(new.tags, tag) then tags[#tags + 1] = tag end
+  end
+  return { changes = not equal(tags, host.tags) and { tags = tags } or nil, effects = {} }
 end
 
 --- What a stage makes of a change: { changes =, effects = } or { refusal = }.
@@ -411,42 +506,47 @@ function apply(stage, before, host)
   return stages[stage](before, host)
 end
 
---- What the rules make of a host that is there.
-function reapply(host)
-  local before, changes, effects = copy_host(host), {}, {}
-  local function note(more)
-    for _, effect in ipairs(more) do effects[#effects + 1] = effect end
+-- A list of what rules say, and the function that adds to it: nil when a rule does not match.
+local function sayings()
+  local lines = {}
+  return lines, function(kind, rule, said)
+    local did = said or {}
+    lines[#lines + 1] = { file = rule.file, line = rule.line, rule = rule.name, kind = kind, matched = said ~= nil,
+      changed = did.changed, added = did.added, removed = did.removed, message = did.message, field = did.field }
   end
-  for _, rule in ipairs(rules.normalise) do effects[#effects + 1] = normalise_with(rule, host, changes) end
-  note(retag(before, host, {}).effects)
-  -- Writing this will be events, which rules may act on.
-  if effects[1] then note(retag(before, host, events_of(before, host)).effects) end
-  if not equal(before.tags, host.tags) then changes.tags = host.tags end
-  local refusal
-  for _, rule in ipairs(rules.validate) do refusal = refusal or validate_with(rule, host, before) end
-  return { refusal = refusal, changes = effects[1] and changes, effects = effects }
 end
 
---- What every rule says of a change, in the order they are asked.
-function explain(before, host)
-  local lines, changes = {}, {}
-  local function add(kind, rule, said)
-    lines[#lines + 1] = { file = rule.file, line = rule.line, rule = rule.name, kind = kind, matched = said ~= nil,
-      changed = said and said.changed, added = said and said.added, removed = said and said.removed,
-      message = said and said.message, field = said and said.field }
-  end
+local explained = {}
+
+function explained.normalise(_, host)
+  local lines, add = sayings()
+  local changes = {}
   for _, rule in ipairs(rules.normalise) do add("normalise", rule, normalise_with(rule, host, changes)) end
+  return { lines = lines, changes = changes }
+end
+
+function explained.rules(before, host)
+  local lines, add = sayings()
+  local events = events_of(before, host)
   for _, rule in ipairs(rules.tag) do
     local said
     if is_matched(rule, host, before) then said = tag_effect(rule, host, rule.add, rule.remove) or {} end
     add("tag", rule, said)
   end
-  local events = events_of(before, host)
   for _, rule in ipairs(rules.on) do
     add("on", rule, events[rule.event] and (handle(rule, host, before) or {}) or nil)
   end
-  for _, rule in ipairs(rules.validate) do add("validate", rule, validate_with(rule, host, before)) end
-  return lines
+  for _, rule in ipairs(rules.validate) do
+    local refusal, matched = validate_with(rule, host, before), passes(rule, host)
+    add("validate", rule, refusal or matched and {} or nil)
+    if matched then lines[#lines].refused = refusal ~= nil end
+  end
+  return { lines = lines }
+end
+
+--- What every rule of a stage says of a change, in the order they are asked: { lines =, changes = }.
+function explain(stage, before, host)
+  return explained[stage](before, host)
 end
 
 --- How many rules there are of each kind, and what is only handed out.
@@ -516,10 +616,6 @@ local function is_expired(rule, snapshot, rank, now)
   if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
   if rule.count then return rank > rule.count end
   return rule.gfs ~= nil or not rule.age
-end
-
-local function covers_snapshots(rule)
-  return rule.count or rule.age or rule.gfs or rule.keep
 end
 
 --- The snapshots (newest first) that a rule expires, and that no rule keeps by its gfs or its function:

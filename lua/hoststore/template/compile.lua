@@ -96,6 +96,8 @@ end
 ---@param name string  for messages
 ---@return string chunk
 return function(text, name)
+  -- The mark that some editors put in front of a text is none of it.
+  text = gsub(text, "^\239\187\191", "")
   local pieces, position, line, skip_space = {}, 1, 1, false
   while true do
     local open, code_start = find(text, "<%", position, true)

@@ -7,7 +7,7 @@ local concat, error, find, floor, format = table.concat, error, string.find, mat
 local getmetatable, ipairs, select, setmetatable = getmetatable, ipairs, select, setmetatable
 local sort, sub, tostring, type = table.sort, string.sub, tostring, type
 local null_text
-__open, __next, __count, __escape, __sink = nil, nil, nil, nil, nil
+__open, __next, __count, __escape, __sink, subject = nil, nil, nil, nil, nil, nil
 
 -- Writing ------------------------------------------------------------------------------------------
 
@@ -85,7 +85,16 @@ function Host.__index(_, field)
   if not FIELDS[field] then error("a host has no field '" .. tostring(field) .. "'", 2) end
 end
 
-local function hosts()
+-- Iterators take nothing: a filter that is not heard would let all hosts through.
+local function refuse_arguments(name, ...)
+  if select("#", ...) > 0 then
+    error(name .. "() takes no argument and gives all hosts; say which in the filter of the output or of render, " ..
+      "or look at each of them here", 3)
+  end
+end
+
+local function hosts(...)
+  refuse_arguments("hosts", ...)
   local iterator, batch, index = open(), {}, 0
   return function()
     if batch == nil then return nil end
@@ -98,7 +107,8 @@ local function hosts()
   end
 end
 
-local function by_ip()
+local function by_ip(...)
+  refuse_arguments("by_ip", ...)
   local step = hosts()
   local ahead = step()
   return function()
@@ -133,11 +143,13 @@ local function grouped(keys_of)
   end
 end
 
-local function by_tag()
+local function by_tag(...)
+  refuse_arguments("by_tag", ...)
   return grouped(function(host) return host.tags end)
 end
 
-local function by_domain()
+local function by_domain(...)
+  refuse_arguments("by_domain", ...)
   return grouped(function(host)
     local dot = find(host.hostname, ".", 1, true)
     return { dot and sub(host.hostname, dot + 1) or "" }
