@@ -408,7 +408,7 @@ end
 --- the last time. What was changed by hand since it was published is reported and left alone ("conflict"), unless
 --- `force` overwrites it or `adopt` brings it into the store first.
 --- Of what was made or removed by hand no more is deleted than `max_deletes` (a number, or "30%" of the hosts that
---- were published); without it, 3 hosts or 30 % of a file.
+--- were published); without it, 3 hosts or 30 % of a file, and none of one in which no host is left.
 ---@param list hoststore.Output[]
 ---@param flags { force: boolean?, adopt: boolean?, max_deletes: integer|string|nil, dry_run: boolean?, actor: string?,
 ---  reason: string? }?

@@ -274,7 +274,7 @@ The words of a command are separated by blanks; no shell reads them.]], [[
     command:flag("--adopt", "Import what was changed by hand, then publish.")
   )
   command:option("--max-deletes", "With --adopt: refuse if more would be deleted, a number\n"
-    .. "or 10% (default: 3 hosts or 30% of a file).")
+    .. "or 10% (default: 3 hosts or 30% of a file, none where\nno host is left in it).")
     :argname "<n>":convert(values.share)
   command:flag("--dry-run", "Only say what would be written or adopted.")
 
