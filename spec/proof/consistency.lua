@@ -14,7 +14,7 @@ local system = require "spec.support.system"
 
 local scales = {
   short = { sqlite = { count = 4, operations = 400 }, postgres = { count = 16, operations = 120 } },
-  full = { sqlite = { count = 8, operations = 4000 }, postgres = { count = 16, operations = 2500 } },
+  full = { sqlite = { count = 8, operations = 2500 }, postgres = { count = 16, operations = 1500 } },
 }
 local BROKEN = { count = 4, operations = 60 }
 
@@ -82,8 +82,8 @@ end
 
 local function messages_of(findings, problems)
   local messages = {}
-  for _, finding in ipairs(findings) do messages[#messages + 1] = finding.message end
   for _, problem in ipairs(problems) do messages[#messages + 1] = problem end
+  for _, finding in ipairs(findings) do messages[#messages + 1] = finding.message end
   return messages
 end
 

@@ -13,7 +13,7 @@ local clients = {}
 local Crowd = {}
 Crowd.__index = Crowd
 
-local LIMIT = 900
+local LIMIT = 1800
 -- Between one thing that befalls them and the next, in seconds.
 local CALM = 0.08
 local CLOCKS = { "+0", "-120d", "+400d", "@1970-01-01 00:00:10", "@2033-05-18 03:33:20", "-1", "+1h" }

@@ -61,7 +61,7 @@ end
 
 -- Where there is a gap between steps, others shall find it.
 local function between_steps()
-  if mode == "steps" then sys.sleep(0.002) end
+  sys.sleep(mode == "steps" and 0.002 or 0.0005)
 end
 
 local function read_all(streams)
