@@ -82,8 +82,8 @@ end
 
 local function messages_of(findings, problems)
   local messages = {}
-  for _, finding in ipairs(findings) do messages[#messages + 1] = finding.message end
   for _, problem in ipairs(problems) do messages[#messages + 1] = problem end
+  for _, finding in ipairs(findings) do messages[#messages + 1] = finding.message end
   return messages
 end
 

@@ -220,12 +220,13 @@ static int wrap(lua_State *L)
 	return 1;
 }
 
-/* execute(driver, location, sql): runs SQL on a connection of its own, which nobody counts. */
+/* execute(driver, location, sql): runs SQL on a connection of its own, which nobody counts. It waits for locks,
+ * for the server itself takes some for a moment. */
 static int execute(lua_State *L)
 {
 	const struct hs_driver *driver = check_driver(L);
 	struct hs_open how = {.location = luaL_checkstring(L, 2), .tenant = "", .journal = "auto",
-		.create = true, .max_connections = 1};
+		.create = true, .busy_timeout = 30000, .max_connections = 1};
 	const char *sql = luaL_checkstring(L, 3);
 	struct hs_error err = {.message = ""};
 	struct hs_db *db;
