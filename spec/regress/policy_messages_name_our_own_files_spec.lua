@@ -67,7 +67,7 @@ describe("a message of a policy", function()
     assert(sys.mkdir_p(directory .. "/a.lua"))
     local found = expect.failure("policy", store:add { ip = "10.0.0.1", hostname = "a" }).message
     assert.equal(2, select(2, found:gsub("a%.lua", "%0")) + 1, found)
-    assert.matches("directory", found)
+    assert.matches("a.lua: is no regular file", found, 1, true)
   end)
 
   it("does not come for a mark of UTF-8 or a line for the kernel in front of a script", function()

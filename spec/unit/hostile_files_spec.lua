@@ -323,7 +323,7 @@ describe("what hoststore leaves on the disk is its owner's alone", function()
         assert.equal(0, status, output)
         local found = {}
         for mode, path in output:gmatch "([%a-]+) ([^\n]*)\n" do
-          local name = path:gsub("run/%x+", "run/KEY"):gsub("%d%d%d[%d-]+", "EVENT")
+          local name = path:gsub("run/%x+", "run/KEY"):gsub("hoststore%-%x+", "hoststore-KEY"):gsub("%d%d%d[%d-]+", "EVENT")
           found[name] = mode
         end
         local public = { published = "-rw-r--r--", script = found.script, run = found.run, [""] = found[""],
@@ -332,7 +332,7 @@ describe("what hoststore leaves on the disk is its owner's alone", function()
           assert.equal(public[name] or "-rw-------", mode, name)
         end
         for _, name in ipairs { "db", journal == "wal" and "db-wal" or "db-journal", "backup", "dump", "published",
-          "run/KEY.lock", "run/KEY.state", "spool/lock", "spool/log", "spool/clock", "spool/bad/EVENT",
+          "run/KEY.lock", ".hoststore-KEY.state", "spool/lock", "spool/log", "spool/clock", "spool/bad/EVENT",
           "spool/bad/EVENT.reason", "spool/EVENT" } do
           assert.is_string(found[name], name .. " is missing")
         end
