@@ -26,6 +26,7 @@ enum {
 	WAL_RESET_FIXED = 3051003,
 	WAL_PAGES = 1000,
 	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
+	RESERVE_PAGES = 24,		/* a change that only deletes journals about ten */
 };
 
 struct hs_db {
@@ -42,6 +43,7 @@ struct hs_db {
 	uint64_t jitter;
 	char *checkpoint_lock;		/* path; NULL: SQLite checkpoints by itself */
 	int wal_pages;
+	int64_t reserve;		/* bytes the journal is to have; 0: it has them, or needs none */
 	int64_t data_version;		/* as the last wait left it; -1 before the first */
 };
 
@@ -335,9 +337,51 @@ static enum hs_code pragma(struct hs_db *db, const char *sql, char value[32], st
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
+/* Makes the journal at FD, which has SIZE bytes, as long as the reserve, or as long as there is room: with
+ * random bytes, as there are file systems that compress, but zeros at its head, so that it is no journal
+ * to be rolled back. */
+static void extend(int fd, int64_t size, int64_t reserve)
+{
+	char block[512] = {0};
+	ssize_t written = 1;
+
+	for (; written > 0 && size < reserve; size += written) {
+		if (size > 0)
+			sqlite3_randomness(sizeof block, block);
+		written = pwrite(fd, block, sizeof block, size);
+	}
+}
+
+/* On a full disk SQLite could not even delete, as its journal could not grow. So the journal is kept, and
+ * kept so long that it need not. To be called at the start of a write transaction: nobody else has
+ * the journal open then, and this connection has not yet. */
+static void keep_reserve(struct hs_db *db)
+{
+	const char *path = sqlite3_db_filename(db->sqlite, "main");
+	struct stat database, journal;
+	int fd;
+
+	if (db->reserve == 0 || stat(path, &database) != 0)
+		return;
+	fd = open(sqlite3_filename_journal(path), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	/* Whoever may write to the database has to be able to write to its journal. */
+	if (fstat(fd, &journal) == 0 && journal.st_size < db->reserve &&
+	    fchmod(fd, database.st_mode & 0777) == 0 &&
+	    (geteuid() != 0 || fchown(fd, database.st_uid, database.st_gid) == 0))
+		extend(fd, journal.st_size, db->reserve);
+	close(fd);
+	db->reserve = 0;
+}
+
 static enum hs_code sqlite_begin(struct hs_db *db, bool write, struct hs_error *err)
 {
-	return sqlite_query(db, write ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL, err);
+	enum hs_code code = sqlite_query(db, write ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL, err);
+
+	if (code == HS_OK && write)
+		keep_reserve(db);
+	return code;
 }
 
 static void sqlite_rollback(struct hs_db *db)
@@ -517,10 +561,24 @@ static enum hs_code open_immutable(struct hs_db *db, const struct hs_open *how, 
 }
 
 /* A readonly handle may write to the file underneath, where it is allowed to: after a crash the first
- * reader has to roll the journal back, or nothing can be read until somebody writes. */
-static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+ * reader has to roll the journal back, or nothing can be read until somebody writes. ALONE keeps all
+ * others out. */
+static enum hs_code open_and_read(struct hs_db *db, const struct hs_open *how, bool alone, struct hs_error *err)
 {
 	char answer[32];
+	enum hs_code code = open_file(db, how->location, SQLITE_OPEN_READWRITE, err);
+
+	if (code == HS_OK && alone)
+		code = execute(db, "PRAGMA locking_mode = EXCLUSIVE", err);
+	if (code == HS_OK && how->readonly) {
+		code = execute(db, "PRAGMA query_only = ON", err);
+		sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	}
+	return code ? code : pragma(db, "PRAGMA schema_version", answer, err);
+}
+
+static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+{
 	enum hs_code code;
 
 	if (is_memory(how))
@@ -528,15 +586,19 @@ static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct
 	code = how->create && !how->readonly ? create_file(how, err) : HS_OK;
 	if (code == HS_OK)
 		code = check_exists(how, err);
-	if (code == HS_OK)
-		code = open_file(db, how->location, SQLITE_OPEN_READWRITE, err);
-	if (code || !how->readonly)
+	if (code)
 		return code;
-	code = execute(db, "PRAGMA query_only = ON", err);
-	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	if (code == HS_OK)
-		code = pragma(db, "PRAGMA schema_version", answer, err);
-	return code == HS_CONNECTION || code == HS_READONLY ? open_immutable(db, how, err) : code;
+	code = open_and_read(db, how, false, err);
+	/* The users of a write-ahead log share a file of memory. One alone needs none, so it can read where
+	 * there is no room for it. */
+	if (code == HS_FULL) {
+		sqlite3_close(db->sqlite);
+		db->sqlite = NULL;
+		code = open_and_read(db, how, true, err);
+	}
+	if (how->readonly && (code == HS_CONNECTION || code == HS_READONLY))
+		return open_immutable(db, how, err);
+	return code;
 }
 
 /* -- the journal ---------------------------------------------------------------------------------------------------- */
@@ -592,6 +654,20 @@ static enum hs_code guard_checkpoints(struct hs_db *db, const char *location, st
 	return HS_OK;
 }
 
+/* Beside a write-ahead log, too: it is of use when the database is opened with journal=persist. */
+static enum hs_code plan_reserve(struct hs_db *db, struct hs_error *err)
+{
+	char text[48];
+	enum hs_code code = pragma(db, "PRAGMA page_size", text, err);
+
+	if (code)
+		return code;
+	/* A journal has 8 bytes more for each page, and its head. */
+	db->reserve = 512 + RESERVE_PAGES * (int64_t)(atoi(text) + 8);
+	snprintf(text, sizeof text, "PRAGMA journal_size_limit = %d", (int)db->reserve);
+	return execute(db, text, err);
+}
+
 static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, bool fresh,
 				struct hs_error *err)
 {
@@ -614,7 +690,7 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 		wanted = "wal";		/* as it was made; changing it needs the file alone */
 	else if (automatic)
 		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && wal_works(how->location)
-			? "wal" : "truncate";
+			? "wal" : "persist";
 	while (i < sizeof modes / sizeof *modes && strcmp(modes[i].name, wanted) != 0)
 		i++;
 	if (i == sizeof modes / sizeof *modes)
@@ -629,6 +705,8 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 			    mode, wanted);
 	if (code == HS_OK && strcmp(mode, "wal") == 0)
 		code = guard_checkpoints(db, how->location, err);
+	if (code == HS_OK && (strcmp(mode, "wal") == 0 || strcmp(mode, "persist") == 0))
+		code = plan_reserve(db, err);
 	return code;
 }
 

@@ -177,9 +177,9 @@ for _, backend in ipairs(require "spec.support.backends") do
     end)
     after_each(backend.finish)
 
-    -- Fails the n-th call of an operation, or all from there on, for each n until it succeeds;
-    -- check(n) after each failure.
-    local function fail_each(operation, how, last, check)
+    -- Fails the n-th call of an operation, or all from there on, for each n until it succeeds, which it may
+    -- do in spite of the failure if it `copes`; check(n) after each failure.
+    local function fail_each(operation, how, last, check, copes)
       for n = 1, MOST do
         faulty.fail_at(n, how, last or n)
         local value, err = operation(store, nas, snapshot)
@@ -190,7 +190,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         if value ~= nil then
           -- It succeeded because it made no n-th call.
           assert.is_nil(err ~= nil and type(err) == "table" and err.code or nil)
-          assert.is_true(calls < n, "the failure of call " .. n .. " went unnoticed")
+          assert.is_true(calls < n or copes, "the failure of call " .. n .. " went unnoticed")
           assert.is_true(n > 1, "it made no call at all")
           return
         end
@@ -211,7 +211,8 @@ for _, backend in ipairs(require "spec.support.backends") do
           fail_each(writes[name], how, last, function(n)
             assert.same(before, state(store), "something is left of it after call " .. n)
             assert.is_true(store:verify().ok)
-          end)
+            -- Where a disk is full for all at once, retention deletes one snapshot after another.
+          end, name == "apply_retention" and how == "full")
           assert.is_true(store:verify().ok)
         end)
       end
