@@ -1,6 +1,11 @@
 --- Every call to the database fails once: the n-th of an operation, for n = 1, 2, 3 … until the
 --- operation succeeds. Whatever fails, nothing is half done and the store goes on.
+local core = require "hoststore.core"
 local expect = require "spec.support.expect"
+local file = require "hoststore.file"
+local hoststore = require "hoststore"
+local lfs = require "lfs"
+local system = require "spec.support.system"
 
 local MOST = 400
 
@@ -22,6 +27,37 @@ local function state(store)
 end
 
 local SOURCE = "10.0.0.1 nas # imported [x]\n10.0.0.7 new1 n # c [t]\nbad\n10.0.0.8 new2\n"
+
+-- Iterators raise what others return.
+local function collect(iterate)
+  return file.try(function()
+    local found = {}
+    for item in iterate() do found[#found + 1] = item end
+    return found
+  end)
+end
+
+-- A store in memory, for what takes another one.
+local function with_target(fn)
+  local target, err = hoststore.open "memory:"
+  if not target then
+    return nil, err
+  end
+  local result
+  result, err = fn(target)
+  target:close()
+  return result, err
+end
+
+-- Where operations write files, removed with the test.
+local directory
+
+local function published(results, err)
+  if not results then
+    return nil, err
+  end
+  return not results[1].error and results[1] or nil, results[1].error
+end
 
 local readers = setmetatable({}, { __mode = "k" })
 
@@ -88,6 +124,30 @@ local writes = {
   end,
   delete_feed = function(store) return store:delete_feed "f" end,
   apply_retention = function(store) return store:apply_retention { max_count = 0 } end,
+  apply_policy_retention = function(store) return store:apply_policy_retention() end,
+  ["host update"] = function(_, nas) return nas:update { comment = "by itself", tags = { "x" } } end,
+  ["host delete"] = function(_, nas) return nas:delete "gone" end,
+  load = function(store)
+    local path = directory .. "/dump"
+    local dumped, err = store:dump(path)
+    if not dumped then
+      return nil, err
+    end
+    return with_target(function(target) return target:load(path) end)
+  end,
+  copy_to = function(store) return with_target(function(target) return store:copy_to(target) end) end,
+  backup = function(store) return store:backup(directory .. "/backup") end,
+  ["publish"] = function(store)
+    os.remove(directory .. "/hosts")
+    return store:publish(directory .. "/hosts")
+  end,
+  publish_outputs = function(store)
+    os.remove(directory .. "/hosts")
+    return published(store:publish_outputs { { path = directory .. "/hosts" } })
+  end,
+  ["publish_outputs as shards"] = function(store)
+    return published(store:publish_outputs { { path = directory .. "/shards", mode = "shards" } })
+  end,
   transaction = function(store, nas)
     return store:transaction(function()
       local host, err = store:add { ip = "10.0.0.9", hostname = "added" }
@@ -136,6 +196,36 @@ local reads = {
     end
     return view:list()
   end,
+  ["at and the rest"] = function(store)
+    local view, found, err
+    view, err = store:at { position = 2 }
+    if not view then
+      return nil, err
+    end
+    found, err = view:find("10.0.0.1", "nas")
+    if not found then
+      return nil, err
+    end
+    found, err = view:lookup "nas"
+    if not found then
+      return nil, err
+    end
+    found, err = view:count()
+    if not found then
+      return nil, err
+    end
+    return collect(function() return view:hosts() end)
+  end,
+  hosts = function(store) return collect(function() return store:hosts() end) end,
+  follow = function(store) return collect(function() return store:follow { timeout = 0 } end) end,
+  ["host history"] = function(_, nas) return nas:history() end,
+  render = function(store)
+    return store:render { text = "<% for host in hosts() do %><%= host.ip %>\n<% end %>" }
+  end,
+  dump = function(store) return store:dump(directory .. "/dump") end,
+  ["export to a file"] = function(store) return store:export("hosts", directory .. "/exported") end,
+  plan_policies = function(store) return store:plan_policies() end,
+  ["policy retention as a dry run"] = function(store) return store:apply_policy_retention { dry_run = true } end,
   diff = function(store) return store:diff({ position = 1 }, { position = 5 }) end,
   snapshots = function(store) return store:snapshots() end,
   get_snapshot = function(store, _, snapshot) return store:get_snapshot(snapshot.id) end,
@@ -159,13 +249,63 @@ local function names_of(operations)
   return names
 end
 
+-- What a store and its handles can do, by name: "store:add".
+local function public_methods()
+  for name in lfs.dir "lua/hoststore" do
+    local path = "lua/hoststore/" .. name
+    path = lfs.attributes(path, "mode") == "directory" and path .. "/init.lua" or path
+    local text = file.read(path)
+    if text and text:find("core.methods", 1, true) then
+      require("hoststore." .. name:gsub("%.lua$", ""))
+    end
+  end
+  return { store = core.methods, host = core.host_methods, stream = require "hoststore.stream",
+    feed = require "hoststore.feed", plan = require "hoststore.plan", view = require "hoststore.view" }
+end
+
+-- These ask the database nothing.
+local QUIET = { ["store:close"] = true, ["store:feed"] = true, ["store:stream"] = true, ["store:outputs"] = true,
+  ["store:explain_policies"] = true }
+
+-- Has called(name) called for each method that fn calls, but not for those that these call.
+local function spy(handles, called, fn)
+  local depth, originals = 0, {}
+  local function leave(...)
+    depth = depth - 1
+    return ...
+  end
+  for handle, methods in pairs(handles) do
+    originals[handle] = {}
+    for name, method in pairs(methods) do
+      originals[handle][name] = type(method) == "function" and method or nil
+    end
+    for name, method in pairs(originals[handle]) do
+      methods[name] = function(...)
+        if depth == 0 then called(handle .. ":" .. name) end
+        depth = depth + 1
+        return leave(method(...))
+      end
+    end
+  end
+  local ok, raised = pcall(fn)
+  for handle, methods in pairs(originals) do
+    for name, method in pairs(methods) do handles[handle][name] = method end
+  end
+  assert(ok, raised)
+end
+
+local POLICIES = 'retention { name = "r", count = 0, expired_hosts = "remove" }'
+
 for _, backend in ipairs(require "spec.support.backends") do
   describe(backend.name .. ": whichever call to the database fails", function()
     local faulty = backend.faulty
     local store, nas, snapshot
     -- Positions: 1 s, 2 nas, 3 its comment, 4 gw, 5 printer, 6 printer is gone.
-    before_each(function()
-      store = backend.open { clock = function() return 1000 end }
+    local function make()
+      directory = backend.directory()
+      assert(core.sys.mkdir_p(directory .. "/policies"))
+      system.write(directory .. "/policies/10.lua", POLICIES)
+      store = backend.open { clock = function() return 1000 end, policies = directory .. "/policies" }
       assert(store:stream("s"):append { type = "A", id = "01ARZ3NDEKTSV4RRFFQ69G5FAV" })
       assert(store:stream("s"):save_snapshot(1, "state"))
       nas = assert(store:add { ip = "10.0.0.1", hostname = "nas", aliases = { "a" }, tags = { "t" } })
@@ -174,8 +314,45 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert(store:add { ip = "10.0.0.2", hostname = "gw" })
       assert(assert(store:add { ip = "10.0.0.3", hostname = "printer", aliases = { "p" } }):delete())
       assert(store:feed("f"):ack(1))
-    end)
+    end
+    before_each(make)
     after_each(backend.finish)
+
+    if backend.name == "sqlite memory" then
+      it("every method of a store and its handles is among those that are tried", function()
+        local handles, tried, untried = public_methods(), {}, {}
+        for _, operations in ipairs { writes, reads } do
+          for name, operation in pairs(operations) do
+            backend.finish()
+            make()
+            spy(handles, function(method) tried[method] = true end, function()
+              local value, err = operation(store, nas, snapshot)
+              assert(value ~= nil, name .. ": " .. tostring(err))
+            end)
+          end
+        end
+        for handle, methods in pairs(handles) do
+          for name, method in pairs(methods) do
+            local full = handle .. ":" .. name
+            if type(method) == "function" and not name:find "^__" and not tried[full] and not QUIET[full] then
+              untried[#untried + 1] = full
+            end
+          end
+        end
+        table.sort(untried)
+        assert.equal("", table.concat(untried, " "))
+      end)
+    end
+
+    it("what asks the database nothing does not fail", function()
+      faulty.fail_at(1, "query", MOST)
+      store:stream "s"
+      store:feed "f"
+      assert(store:outputs())
+      assert(store:explain_policies { ip = "10.0.0.1", hostname = "nas" })
+      store:close()
+      assert.equal(0, faulty.calls())
+    end)
 
     -- Fails the n-th call of an operation, or all from there on, for each n until it succeeds, which it may
     -- do in spite of the failure if it `copes`; check(n) after each failure.
@@ -212,7 +389,7 @@ for _, backend in ipairs(require "spec.support.backends") do
             assert.same(before, state(store), "something is left of it after call " .. n)
             assert.is_true(store:verify().ok)
             -- Where a disk is full for all at once, retention deletes one snapshot after another.
-          end, name == "apply_retention" and how == "full")
+          end, name:find "retention" and how == "full")
           assert.is_true(store:verify().ok)
         end)
       end
