@@ -64,11 +64,20 @@ static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *fo
 	return code;
 }
 
-static bool no_space(sqlite3 *sqlite)
+static bool is_no_space(int number)
 {
-	int error = sqlite3_system_errno(sqlite);
+	return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
 
-	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+/* Why a call on a file failed. Of a commit SQLite does not note it: then it stands in errno, which is 0 before
+ * each statement. */
+static enum hs_code code_of_system(sqlite3 *sqlite, enum hs_code other)
+{
+	int noted = sqlite3_system_errno(sqlite);
+
+	if (is_no_space(noted) || is_no_space(errno))
+		return HS_FULL;
+	return noted == EROFS || errno == EROFS ? HS_READONLY : other;
 }
 
 static enum hs_code code_of(sqlite3 *sqlite, int rc)
@@ -82,11 +91,11 @@ static enum hs_code code_of(sqlite3 *sqlite, int rc)
 	case SQLITE_LOCKED:
 	case SQLITE_PROTOCOL: return HS_BUSY;
 	case SQLITE_FULL: return HS_FULL;
-	case SQLITE_IOERR: return no_space(sqlite) ? HS_FULL : HS_QUERY;
+	case SQLITE_IOERR: return code_of_system(sqlite, HS_QUERY);
 	case SQLITE_READONLY: return HS_READONLY;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB: return HS_CORRUPT;
-	case SQLITE_CANTOPEN: return HS_CONNECTION;
+	case SQLITE_CANTOPEN: return code_of_system(sqlite, HS_CONNECTION);
 	case SQLITE_NOMEM: return HS_NO_MEMORY;
 	default: return HS_QUERY;
 	}
@@ -192,11 +201,10 @@ static int bind(sqlite3_stmt *statement, const struct hs_value *values, int coun
 
 enum { COLUMNS = 24 };
 
-static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
+/* False when there is no memory for a text. */
+static bool take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
 {
 	for (int i = 0; i < columns; i++) {
-		const char *text;
-
 		row[i] = (struct hs_value){.type = HS_NULL, .s = ""};
 		switch (sqlite3_column_type(statement, i)) {
 		case SQLITE_NULL:
@@ -206,12 +214,14 @@ static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int 
 			row[i].i = sqlite3_column_int64(statement, i);
 			break;
 		default:
-			text = (const char *)sqlite3_column_text(statement, i);
 			row[i].type = HS_TEXT;
-			row[i].s = text ? text : "";
+			row[i].s = (const char *)sqlite3_column_text(statement, i);
 			row[i].n = (size_t)sqlite3_column_bytes(statement, i);
+			if (!row[i].s)
+				return false;
 		}
 	}
+	return true;
 }
 
 static enum hs_code step_all(struct hs_db *db, sqlite3_stmt *statement, hs_row_fn *on_row, void *context,
@@ -224,7 +234,8 @@ static enum hs_code step_all(struct hs_db *db, sqlite3_stmt *statement, hs_row_f
 	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
 		if (!on_row)
 			continue;
-		take_row(statement, row, columns);
+		if (!take_row(statement, row, columns))
+			return fail_sqlite(db, SQLITE_NOMEM, err);
 		code = on_row(context, row, columns, err);
 		if (code)
 			return code == HS_STOP ? HS_OK : code;
@@ -237,9 +248,10 @@ static enum hs_code run_statement(struct hs_db *db, sqlite3_stmt *statement,
 				  struct hs_error *err)
 {
 	int rc = bind(statement, values, count);
-	enum hs_code code = rc == SQLITE_OK ? step_all(db, statement, row, context, err)
-					    : fail_sqlite(db, rc, err);
+	enum hs_code code;
 
+	errno = 0;
+	code = rc == SQLITE_OK ? step_all(db, statement, row, context, err) : fail_sqlite(db, rc, err);
 	/* Until it is reset a statement holds its read lock, and writers wait. */
 	sqlite3_reset(statement);
 	return code;
@@ -313,8 +325,10 @@ static enum hs_code sqlite_query(struct hs_db *db, const char *sql, const struct
 /* Runs constant text of any number of statements. */
 static enum hs_code execute(struct hs_db *db, const char *sql, struct hs_error *err)
 {
-	int rc = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
 	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
 }
 
@@ -328,6 +342,7 @@ static enum hs_code pragma(struct hs_db *db, const char *sql, char value[32], st
 	value[0] = '\0';
 	if (rc != SQLITE_OK)
 		return fail_sqlite(db, rc, err);
+	errno = 0;
 	if (sqlite3_step(statement) == SQLITE_ROW)
 		text = (const char *)sqlite3_column_text(statement, 0);
 	snprintf(value, 32, "%s", text ? text : "");
@@ -353,8 +368,8 @@ static void extend(int fd, int64_t size, int64_t reserve)
 }
 
 /* On a full disk SQLite could not even delete, as its journal could not grow. So the journal is kept, and
- * kept so long that it need not. To be called at the start of a write transaction: nobody else has
- * the journal open then, and this connection has not yet. */
+ * kept so long that it need not. To be called at the start of a write transaction: nobody else writes
+ * to the journal then, and this connection has written its head at most. */
 static void keep_reserve(struct hs_db *db)
 {
 	const char *path = sqlite3_db_filename(db->sqlite, "main");
@@ -610,27 +625,37 @@ static int count_wal_pages(void *context, sqlite3 *sqlite, const char *name, int
 	return SQLITE_OK;
 }
 
+/* Makes a database with a write-ahead log in the empty file at PATH, and closes it. */
+static enum hs_code make_wal(const char *path)
+{
+	sqlite3 *probe = NULL;
+	enum hs_code code = HS_OK;
+	int rc;
+
+	errno = 0;
+	rc = sqlite3_open(path, &probe);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(probe, "PRAGMA journal_mode = WAL; CREATE TABLE probe (x); "
+				  "INSERT INTO probe VALUES (1); SELECT x FROM probe", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		code = probe ? code_of(probe, rc) : HS_NO_MEMORY;
+	sqlite3_close(probe);
+	return code;
+}
+
 /* Tries a write-ahead log on a scratch file beside the database: some file systems (jffs2) accept
  * the mode and then fail every statement, and a database left in that mode is out of reach. */
-static bool wal_works(const char *location)
+static enum hs_code try_wal(const char *location, struct hs_error *err)
 {
 	const char *slash = strrchr(location, '/');
 	int prefix = slash ? (int)(slash - location) + 1 : 0;
 	char *path = sqlite3_mprintf("%.*s.hoststore-probe-XXXXXX", prefix, location);
 	int fd = path ? mkstemp(path) : -1;
-	sqlite3 *probe = NULL;
-	bool works;
+	enum hs_code code = !path ? HS_NO_MEMORY : fd >= 0 ? make_wal(path) : is_no_space(errno) ? HS_FULL : HS_UNSUPPORTED;
 
-	if (fd < 0) {
-		sqlite3_free(path);
-		return false;
-	}
-	close(fd);
-	works = sqlite3_open(path, &probe) == SQLITE_OK &&
-		sqlite3_exec(probe, "PRAGMA journal_mode = WAL; CREATE TABLE probe (x); "
-				    "INSERT INTO probe VALUES (1); SELECT x FROM probe", NULL, NULL, NULL) == SQLITE_OK;
-	sqlite3_close(probe);
-	for (int i = 0; i < 3; i++) {
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; fd >= 0 && i < 3; i++) {
 		char *name = sqlite3_mprintf("%s%s", path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
 
 		if (name)
@@ -638,7 +663,12 @@ static bool wal_works(const char *location)
 		sqlite3_free(name);
 	}
 	sqlite3_free(path);
-	return works;
+	if (code == HS_OK)
+		return HS_OK;
+	if (code == HS_FULL || code == HS_NO_MEMORY)
+		return fail(err, code, "there is no %s to try a write-ahead log where '%s' is",
+			    code == HS_FULL ? "space" : "memory", location);
+	return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use journal=auto", location);
 }
 
 /* Checkpoints are ours where SQLite's own could meet in the way that loses pages. */
@@ -689,16 +719,17 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 	if (automatic && strcmp(mode, "wal") == 0)
 		wanted = "wal";		/* as it was made; changing it needs the file alone */
 	else if (automatic)
-		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && wal_works(how->location)
+		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && try_wal(how->location, err) == HS_OK
 			? "wal" : "persist";
 	while (i < sizeof modes / sizeof *modes && strcmp(modes[i].name, wanted) != 0)
 		i++;
 	if (i == sizeof modes / sizeof *modes)
 		return fail(err, HS_INVALID_URL, "'%s' is no journal mode; use auto, wal, truncate, delete, "
 			    "persist or memory", wanted);
-	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0 && !wal_works(how->location))
-		return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use "
-			    "journal=auto", how->location);
+	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0)
+		code = try_wal(how->location, err);
+	if (code)
+		return code;
 	code = pragma(db, modes[i].pragma, mode, err);
 	if (code == HS_OK && strcmp(mode, wanted) != 0)
 		return fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",

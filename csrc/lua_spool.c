@@ -185,6 +185,23 @@ static int open_own(const char *path, int flags, off_t *limit)
 	return -1;
 }
 
+/* Returns how many bytes there were, at most SIZE, or -1 and sets errno. */
+static ssize_t read_all(int fd, char *text, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size) {
+		ssize_t n = read(fd, text + length, size - length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? n : (ssize_t)length;
+		length += (size_t)n;
+	}
+	return (ssize_t)length;
+}
+
 /* read_own(path, limit): the content of a file that is ours and has no more than so many bytes */
 static int spool_read_own(lua_State *L)
 {
@@ -199,8 +216,7 @@ static int spool_read_own(lua_State *L)
 	fd = open_own(path, O_RDONLY, &size);
 	if (fd < 0)
 		return fail(L, path, errno);
-	while ((length = read(fd, text, (size_t)size)) < 0 && errno == EINTR)
-		;
+	length = read_all(fd, text, (size_t)size);
 	number = errno;
 	close(fd);
 	if (length < 0)
