@@ -32,6 +32,7 @@ enum {
 struct hs_db {
 	sqlite3 *sqlite;
 	sqlite3_stmt *named[HS_SQL_COUNT][PARTS];
+	sqlite3_stmt *rollback;		/* there may be no memory to prepare it when it is due */
 	struct {
 		char *sql;
 		sqlite3_stmt *statement;
@@ -402,8 +403,10 @@ static enum hs_code sqlite_begin(struct hs_db *db, bool write, struct hs_error *
 static void sqlite_rollback(struct hs_db *db)
 {
 	/* It fails only when SQLite has already rolled back by itself. */
-	if (!sqlite3_get_autocommit(db->sqlite))
-		sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+	if (sqlite3_get_autocommit(db->sqlite))
+		return;
+	sqlite3_step(db->rollback);
+	sqlite3_reset(db->rollback);
 }
 
 /* Checkpoints for a SQLite that must not be left to do it, one process at a time. */
@@ -787,6 +790,8 @@ static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struc
 		code = set_journal(db, how, fresh, err);
 	if (code == HS_OK && !how->durable)
 		code = relax(db, err);
+	if (code == HS_OK)
+		code = prepare(db, "ROLLBACK", &db->rollback, 1, err);
 	return code;
 }
 
@@ -796,6 +801,7 @@ static void sqlite_close(struct hs_db *db)
 		finalize(db->named[i], PARTS);
 	for (int i = 0; i < CACHE_SIZE; i++)
 		empty_slot(db, i);
+	finalize(&db->rollback, 1);
 	sqlite3_close(db->sqlite);
 	sqlite3_free(db->checkpoint_lock);
 	free(db);

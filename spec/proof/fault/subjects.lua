@@ -16,6 +16,15 @@ for _, set in ipairs { operations.writes, operations.reads } do
   end
 end
 
+subjects[#subjects + 1] = { name = "roll back", run = function(at)
+  local _, err = at.store:transaction(function()
+    local added, problem = at.store:add { ip = "10.0.0.9", hostname = "added" }
+    return nil, added and "it was all right" or problem
+  end)
+  if err == "it was all right" then return true end
+  return nil, err
+end }
+
 -- -- opening -------------------------------------------------------------------------------------------------
 
 subjects[#subjects + 1] = { name = "open", run = function(at)
