@@ -11,6 +11,8 @@ local kind, mode, on, stride = arg[1], arg[2], arg[3], tonumber(arg[4])
 local wanted = {}
 for i = 5, #arg do wanted[arg[i]] = true end
 
+-- What is compiled now and then is no leak.
+if rawget(_G, "jit") then require("jit").off() end
 io.stdout:setvbuf "line"
 
 local at, tried = { database = database.make(on) }, 0
