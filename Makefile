@@ -63,6 +63,7 @@ MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
 TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so $(BUILD)/write_log.so $(BUILD)/last_random.so
+TEST_FAILURES = $(BUILD)/failing_calls.so
 TEST_PROXY = $(BUILD)/cutting_proxy
 TEST_CLIENT = $(BUILD)/dhcp_client
 LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
@@ -83,7 +84,7 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 
 all: $(MODULES)
 
-test-modules: all $(TEST_DRIVER) $(TEST_SHIMS) $(TEST_PROXY) $(TEST_CLIENT)
+test-modules: all $(TEST_DRIVER) $(TEST_SHIMS) $(TEST_FAILURES) $(TEST_PROXY) $(TEST_CLIENT)
 
 # -- compiling ---------------------------------------------------------------------------------
 
@@ -102,9 +103,10 @@ $(BUILD)/hoststore/postgres.so: $(OBJ)/db_postgres.o $(OBJ)/db_postgres_pool.o $
 $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 	$(LINK) -o $@ $^
 
-# Preloaded before everything: sanitizers would meet it half awake.
-$(TEST_SHIMS): $(BUILD)/%.so: spec/support/%.c | $(OBJ)
-	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) -shared -o $@ $<
+# Preloaded before everything: sanitizers would meet it half awake. Lua talks to one of them.
+$(TEST_FAILURES): HEADERS = $(call cflags,$(LUA_NAME),$(LUA_INCDIR))
+$(TEST_SHIMS) $(TEST_FAILURES): $(BUILD)/%.so: spec/support/%.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(filter-out -fsanitize%,$(ALL_CPPFLAGS) $(ALL_CFLAGS)) $(HEADERS) -shared -o $@ $<
 
 $(TEST_PROXY): spec/support/cutting_proxy.c | $(OBJ)
 	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -pthread -o $@ $<

@@ -20,20 +20,26 @@ static size_t aligned(size_t size)
 	return (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
 }
 
+static void *fail(struct hs_arena *arena)
+{
+	arena->is_out = true;
+	return NULL;
+}
+
 void *hs_alloc(struct hs_arena *arena, size_t size)
 {
 	struct hs_chunk *top = arena->chunks;
 	void *memory;
 
 	if (size > SIZE_MAX / 2)
-		return NULL;
+		return fail(arena);
 	size = aligned(size);
 	if (!top || top->size - top->used < size) {
 		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
 
 		top = malloc(sizeof *top + room);
 		if (!top)
-			return NULL;
+			return fail(arena);
 		top->below = arena->chunks;
 		top->used = 0;
 		top->size = room;

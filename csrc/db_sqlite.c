@@ -26,11 +26,13 @@ enum {
 	WAL_RESET_FIXED = 3051003,
 	WAL_PAGES = 1000,
 	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
+	RESERVE_PAGES = 24,		/* a change that only deletes journals about ten */
 };
 
 struct hs_db {
 	sqlite3 *sqlite;
 	sqlite3_stmt *named[HS_SQL_COUNT][PARTS];
+	sqlite3_stmt *rollback;		/* there may be no memory to prepare it when it is due */
 	struct {
 		char *sql;
 		sqlite3_stmt *statement;
@@ -42,6 +44,7 @@ struct hs_db {
 	uint64_t jitter;
 	char *checkpoint_lock;		/* path; NULL: SQLite checkpoints by itself */
 	int wal_pages;
+	int64_t reserve;		/* bytes the journal is to have; 0: it has them, or needs none */
 	int64_t data_version;		/* as the last wait left it; -1 before the first */
 };
 
@@ -62,11 +65,20 @@ static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *fo
 	return code;
 }
 
-static bool no_space(sqlite3 *sqlite)
+static bool is_no_space(int number)
 {
-	int error = sqlite3_system_errno(sqlite);
+	return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
 
-	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+/* Why a call on a file failed. Of a commit SQLite does not note it: then it stands in errno, which is 0 before
+ * each statement. */
+static enum hs_code code_of_system(sqlite3 *sqlite, enum hs_code other)
+{
+	int noted = sqlite3_system_errno(sqlite);
+
+	if (is_no_space(noted) || is_no_space(errno))
+		return HS_FULL;
+	return noted == EROFS || errno == EROFS ? HS_READONLY : other;
 }
 
 static enum hs_code code_of(sqlite3 *sqlite, int rc)
@@ -80,11 +92,11 @@ static enum hs_code code_of(sqlite3 *sqlite, int rc)
 	case SQLITE_LOCKED:
 	case SQLITE_PROTOCOL: return HS_BUSY;
 	case SQLITE_FULL: return HS_FULL;
-	case SQLITE_IOERR: return no_space(sqlite) ? HS_FULL : HS_QUERY;
+	case SQLITE_IOERR: return code_of_system(sqlite, HS_QUERY);
 	case SQLITE_READONLY: return HS_READONLY;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB: return HS_CORRUPT;
-	case SQLITE_CANTOPEN: return HS_CONNECTION;
+	case SQLITE_CANTOPEN: return code_of_system(sqlite, HS_CONNECTION);
 	case SQLITE_NOMEM: return HS_NO_MEMORY;
 	default: return HS_QUERY;
 	}
@@ -190,11 +202,10 @@ static int bind(sqlite3_stmt *statement, const struct hs_value *values, int coun
 
 enum { COLUMNS = 24 };
 
-static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
+/* False when there is no memory for a text. */
+static bool take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
 {
 	for (int i = 0; i < columns; i++) {
-		const char *text;
-
 		row[i] = (struct hs_value){.type = HS_NULL, .s = ""};
 		switch (sqlite3_column_type(statement, i)) {
 		case SQLITE_NULL:
@@ -204,12 +215,14 @@ static void take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int 
 			row[i].i = sqlite3_column_int64(statement, i);
 			break;
 		default:
-			text = (const char *)sqlite3_column_text(statement, i);
 			row[i].type = HS_TEXT;
-			row[i].s = text ? text : "";
+			row[i].s = (const char *)sqlite3_column_text(statement, i);
 			row[i].n = (size_t)sqlite3_column_bytes(statement, i);
+			if (!row[i].s)
+				return false;
 		}
 	}
+	return true;
 }
 
 static enum hs_code step_all(struct hs_db *db, sqlite3_stmt *statement, hs_row_fn *on_row, void *context,
@@ -222,7 +235,8 @@ static enum hs_code step_all(struct hs_db *db, sqlite3_stmt *statement, hs_row_f
 	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
 		if (!on_row)
 			continue;
-		take_row(statement, row, columns);
+		if (!take_row(statement, row, columns))
+			return fail_sqlite(db, SQLITE_NOMEM, err);
 		code = on_row(context, row, columns, err);
 		if (code)
 			return code == HS_STOP ? HS_OK : code;
@@ -235,9 +249,10 @@ static enum hs_code run_statement(struct hs_db *db, sqlite3_stmt *statement,
 				  struct hs_error *err)
 {
 	int rc = bind(statement, values, count);
-	enum hs_code code = rc == SQLITE_OK ? step_all(db, statement, row, context, err)
-					    : fail_sqlite(db, rc, err);
+	enum hs_code code;
 
+	errno = 0;
+	code = rc == SQLITE_OK ? step_all(db, statement, row, context, err) : fail_sqlite(db, rc, err);
 	/* Until it is reset a statement holds its read lock, and writers wait. */
 	sqlite3_reset(statement);
 	return code;
@@ -311,8 +326,10 @@ static enum hs_code sqlite_query(struct hs_db *db, const char *sql, const struct
 /* Runs constant text of any number of statements. */
 static enum hs_code execute(struct hs_db *db, const char *sql, struct hs_error *err)
 {
-	int rc = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
 	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
 }
 
@@ -326,6 +343,7 @@ static enum hs_code pragma(struct hs_db *db, const char *sql, char value[32], st
 	value[0] = '\0';
 	if (rc != SQLITE_OK)
 		return fail_sqlite(db, rc, err);
+	errno = 0;
 	if (sqlite3_step(statement) == SQLITE_ROW)
 		text = (const char *)sqlite3_column_text(statement, 0);
 	snprintf(value, 32, "%s", text ? text : "");
@@ -335,16 +353,60 @@ static enum hs_code pragma(struct hs_db *db, const char *sql, char value[32], st
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
+/* Makes the journal at FD, which has SIZE bytes, as long as the reserve, or as long as there is room: with
+ * random bytes, as there are file systems that compress, but zeros at its head, so that it is no journal
+ * to be rolled back. */
+static void extend(int fd, int64_t size, int64_t reserve)
+{
+	char block[512] = {0};
+	ssize_t written = 1;
+
+	for (; written > 0 && size < reserve; size += written) {
+		if (size > 0)
+			sqlite3_randomness(sizeof block, block);
+		written = pwrite(fd, block, sizeof block, size);
+	}
+}
+
+/* On a full disk SQLite could not even delete, as its journal could not grow. So the journal is kept, and
+ * kept so long that it need not. To be called at the start of a write transaction: nobody else writes
+ * to the journal then, and this connection has written its head at most. */
+static void keep_reserve(struct hs_db *db)
+{
+	const char *path = sqlite3_db_filename(db->sqlite, "main");
+	struct stat database, journal;
+	int fd;
+
+	if (db->reserve == 0 || stat(path, &database) != 0)
+		return;
+	fd = open(sqlite3_filename_journal(path), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	/* Whoever may write to the database has to be able to write to its journal. */
+	if (fstat(fd, &journal) == 0 && journal.st_size < db->reserve &&
+	    fchmod(fd, database.st_mode & 0777) == 0 &&
+	    (geteuid() != 0 || fchown(fd, database.st_uid, database.st_gid) == 0))
+		extend(fd, journal.st_size, db->reserve);
+	close(fd);
+	db->reserve = 0;
+}
+
 static enum hs_code sqlite_begin(struct hs_db *db, bool write, struct hs_error *err)
 {
-	return sqlite_query(db, write ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL, err);
+	enum hs_code code = sqlite_query(db, write ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL, err);
+
+	if (code == HS_OK && write)
+		keep_reserve(db);
+	return code;
 }
 
 static void sqlite_rollback(struct hs_db *db)
 {
 	/* It fails only when SQLite has already rolled back by itself. */
-	if (!sqlite3_get_autocommit(db->sqlite))
-		sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+	if (sqlite3_get_autocommit(db->sqlite))
+		return;
+	sqlite3_step(db->rollback);
+	sqlite3_reset(db->rollback);
 }
 
 /* Checkpoints for a SQLite that must not be left to do it, one process at a time. */
@@ -517,10 +579,24 @@ static enum hs_code open_immutable(struct hs_db *db, const struct hs_open *how, 
 }
 
 /* A readonly handle may write to the file underneath, where it is allowed to: after a crash the first
- * reader has to roll the journal back, or nothing can be read until somebody writes. */
-static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+ * reader has to roll the journal back, or nothing can be read until somebody writes. ALONE keeps all
+ * others out. */
+static enum hs_code open_and_read(struct hs_db *db, const struct hs_open *how, bool alone, struct hs_error *err)
 {
 	char answer[32];
+	enum hs_code code = open_file(db, how->location, SQLITE_OPEN_READWRITE, err);
+
+	if (code == HS_OK && alone)
+		code = execute(db, "PRAGMA locking_mode = EXCLUSIVE", err);
+	if (code == HS_OK && how->readonly) {
+		code = execute(db, "PRAGMA query_only = ON", err);
+		sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	}
+	return code ? code : pragma(db, "PRAGMA schema_version", answer, err);
+}
+
+static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct hs_error *err)
+{
 	enum hs_code code;
 
 	if (is_memory(how))
@@ -528,15 +604,19 @@ static enum hs_code open_any(struct hs_db *db, const struct hs_open *how, struct
 	code = how->create && !how->readonly ? create_file(how, err) : HS_OK;
 	if (code == HS_OK)
 		code = check_exists(how, err);
-	if (code == HS_OK)
-		code = open_file(db, how->location, SQLITE_OPEN_READWRITE, err);
-	if (code || !how->readonly)
+	if (code)
 		return code;
-	code = execute(db, "PRAGMA query_only = ON", err);
-	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	if (code == HS_OK)
-		code = pragma(db, "PRAGMA schema_version", answer, err);
-	return code == HS_CONNECTION || code == HS_READONLY ? open_immutable(db, how, err) : code;
+	code = open_and_read(db, how, false, err);
+	/* The users of a write-ahead log share a file of memory. One alone needs none, so it can read where
+	 * there is no room for it. */
+	if (code == HS_FULL) {
+		sqlite3_close(db->sqlite);
+		db->sqlite = NULL;
+		code = open_and_read(db, how, true, err);
+	}
+	if (how->readonly && (code == HS_CONNECTION || code == HS_READONLY))
+		return open_immutable(db, how, err);
+	return code;
 }
 
 /* -- the journal ---------------------------------------------------------------------------------------------------- */
@@ -548,27 +628,37 @@ static int count_wal_pages(void *context, sqlite3 *sqlite, const char *name, int
 	return SQLITE_OK;
 }
 
+/* Makes a database with a write-ahead log in the empty file at PATH, and closes it. */
+static enum hs_code make_wal(const char *path)
+{
+	sqlite3 *probe = NULL;
+	enum hs_code code = HS_OK;
+	int rc;
+
+	errno = 0;
+	rc = sqlite3_open(path, &probe);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(probe, "PRAGMA journal_mode = WAL; CREATE TABLE probe (x); "
+				  "INSERT INTO probe VALUES (1); SELECT x FROM probe", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		code = probe ? code_of(probe, rc) : HS_NO_MEMORY;
+	sqlite3_close(probe);
+	return code;
+}
+
 /* Tries a write-ahead log on a scratch file beside the database: some file systems (jffs2) accept
  * the mode and then fail every statement, and a database left in that mode is out of reach. */
-static bool wal_works(const char *location)
+static enum hs_code try_wal(const char *location, struct hs_error *err)
 {
 	const char *slash = strrchr(location, '/');
 	int prefix = slash ? (int)(slash - location) + 1 : 0;
 	char *path = sqlite3_mprintf("%.*s.hoststore-probe-XXXXXX", prefix, location);
 	int fd = path ? mkstemp(path) : -1;
-	sqlite3 *probe = NULL;
-	bool works;
+	enum hs_code code = !path ? HS_NO_MEMORY : fd >= 0 ? make_wal(path) : is_no_space(errno) ? HS_FULL : HS_UNSUPPORTED;
 
-	if (fd < 0) {
-		sqlite3_free(path);
-		return false;
-	}
-	close(fd);
-	works = sqlite3_open(path, &probe) == SQLITE_OK &&
-		sqlite3_exec(probe, "PRAGMA journal_mode = WAL; CREATE TABLE probe (x); "
-				    "INSERT INTO probe VALUES (1); SELECT x FROM probe", NULL, NULL, NULL) == SQLITE_OK;
-	sqlite3_close(probe);
-	for (int i = 0; i < 3; i++) {
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; fd >= 0 && i < 3; i++) {
 		char *name = sqlite3_mprintf("%s%s", path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
 
 		if (name)
@@ -576,7 +666,12 @@ static bool wal_works(const char *location)
 		sqlite3_free(name);
 	}
 	sqlite3_free(path);
-	return works;
+	if (code == HS_OK)
+		return HS_OK;
+	if (code == HS_FULL || code == HS_NO_MEMORY)
+		return fail(err, code, "there is no %s to try a write-ahead log where '%s' is",
+			    code == HS_FULL ? "space" : "memory", location);
+	return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use journal=auto", location);
 }
 
 /* Checkpoints are ours where SQLite's own could meet in the way that loses pages. */
@@ -590,6 +685,20 @@ static enum hs_code guard_checkpoints(struct hs_db *db, const char *location, st
 	sqlite3_wal_autocheckpoint(db->sqlite, 0);
 	sqlite3_wal_hook(db->sqlite, count_wal_pages, db);
 	return HS_OK;
+}
+
+/* Beside a write-ahead log, too: it is of use when the database is opened with journal=persist. */
+static enum hs_code plan_reserve(struct hs_db *db, struct hs_error *err)
+{
+	char text[48];
+	enum hs_code code = pragma(db, "PRAGMA page_size", text, err);
+
+	if (code)
+		return code;
+	/* A journal has 8 bytes more for each page, and its head. */
+	db->reserve = 512 + RESERVE_PAGES * (int64_t)(atoi(text) + 8);
+	snprintf(text, sizeof text, "PRAGMA journal_size_limit = %d", (int)db->reserve);
+	return execute(db, text, err);
 }
 
 static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, bool fresh,
@@ -613,22 +722,25 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 	if (automatic && strcmp(mode, "wal") == 0)
 		wanted = "wal";		/* as it was made; changing it needs the file alone */
 	else if (automatic)
-		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && wal_works(how->location)
-			? "wal" : "truncate";
+		wanted = fresh && sqlite3_libversion_number() >= WAL_RESET_FIXED && try_wal(how->location, err) == HS_OK
+			? "wal" : "persist";
 	while (i < sizeof modes / sizeof *modes && strcmp(modes[i].name, wanted) != 0)
 		i++;
 	if (i == sizeof modes / sizeof *modes)
 		return fail(err, HS_INVALID_URL, "'%s' is no journal mode; use auto, wal, truncate, delete, "
 			    "persist or memory", wanted);
-	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0 && !wal_works(how->location))
-		return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use "
-			    "journal=auto", how->location);
+	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0)
+		code = try_wal(how->location, err);
+	if (code)
+		return code;
 	code = pragma(db, modes[i].pragma, mode, err);
 	if (code == HS_OK && strcmp(mode, wanted) != 0)
 		return fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",
 			    mode, wanted);
 	if (code == HS_OK && strcmp(mode, "wal") == 0)
 		code = guard_checkpoints(db, how->location, err);
+	if (code == HS_OK && (strcmp(mode, "wal") == 0 || strcmp(mode, "persist") == 0))
+		code = plan_reserve(db, err);
 	return code;
 }
 
@@ -678,6 +790,8 @@ static enum hs_code configure(struct hs_db *db, const struct hs_open *how, struc
 		code = set_journal(db, how, fresh, err);
 	if (code == HS_OK && !how->durable)
 		code = relax(db, err);
+	if (code == HS_OK)
+		code = prepare(db, "ROLLBACK", &db->rollback, 1, err);
 	return code;
 }
 
@@ -687,6 +801,7 @@ static void sqlite_close(struct hs_db *db)
 		finalize(db->named[i], PARTS);
 	for (int i = 0; i < CACHE_SIZE; i++)
 		empty_slot(db, i);
+	finalize(&db->rollback, 1);
 	sqlite3_close(db->sqlite);
 	sqlite3_free(db->checkpoint_lock);
 	free(db);

@@ -251,13 +251,33 @@ static bool take_fields(struct hs_arena *arena, const cJSON *object, struct hs_h
 	       take_time(object, "created_at", &host->created_at) && host->created_at != HS_TIME_UNSET;
 }
 
+/* cJSON does not say why it gave nothing. With room for all it could make of the text it is the text: a value
+ * takes two bytes of it at least, and of memory 64 and its own text. */
+static cJSON *parse(struct hs_arena *arena, const char *text)
+{
+	cJSON *object = cJSON_Parse(text);
+	struct hs_mark mark = hs_mark(arena);
+	bool is_room;
+
+	if (object)
+		return object;
+	is_room = hs_alloc(arena, 64 + 40 * strlen(text));
+	hs_rewind(arena, mark);
+	return is_room ? cJSON_Parse(text) : NULL;
+}
+
 enum hs_code hs_host_decode(struct hs_arena *arena, const struct hs_event *event,
 			    struct hs_host *host, struct hs_error *err)
 {
-	cJSON *object = cJSON_Parse(event->data);
-	bool good = object && take_fields(arena, object, host);
+	cJSON *object;
+	bool good;
 
+	arena->is_out = false;
+	object = parse(arena, event->data);
+	good = object && take_fields(arena, object, host);
 	cJSON_Delete(object);
+	if (arena->is_out)
+		return hs_no_memory(err);
 	if (!good || !hs_event_is_host(event))
 		return hs_fail(err, HS_CORRUPT, NULL, "the body of the event at position %lld (%s version %lld) "
 			       "is not a host: '%s'", (long long)event->position,

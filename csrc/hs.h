@@ -29,6 +29,7 @@
 
 struct hs_arena {
 	struct hs_chunk *chunks;
+	bool is_out;			/* memory was asked for, and there was none */
 };
 
 struct hs_mark {

@@ -683,6 +683,10 @@ static void push_errno(lua_State *L)
 	set_number(L, "EFBIG", EFBIG);
 	set_number(L, "EBUSY", EBUSY);
 	set_number(L, "EEXIST", EEXIST);
+	set_number(L, "EIO", EIO);
+	set_number(L, "ENOMEM", ENOMEM);
+	set_number(L, "EMFILE", EMFILE);
+	set_number(L, "ENFILE", ENFILE);
 }
 
 int luaopen_hoststore_sys(lua_State *L)

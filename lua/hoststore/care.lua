@@ -52,6 +52,16 @@ local function refuse(...)
   return nil, core.error { code = "invalid", field = "path", message = string.format(...) }
 end
 
+-- Whether a file beside a database holds pages for it. A journal that is kept for the next transaction
+-- begins with zeros.
+local function is_journal(path)
+  local found = io.open(path, "rb")
+  if not found then return false end
+  local first = found:read(1)
+  found:close()
+  return first ~= nil and first ~= "\0"
+end
+
 -- A database that is in use must not be replaced: who has it open would go on writing to the old file,
 -- and a journal beside it would be played into the new one.
 local function backup_target(store, path)
@@ -65,8 +75,7 @@ local function backup_target(store, path)
     return refuse("'%s' is the database itself; give another path", path)
   end
   for _, suffix in ipairs { "-journal", "-wal" } do
-    local journal = core.sys.stat(target .. suffix)
-    if journal and journal.size > 0 then
+    if is_journal(target .. suffix) then
       return refuse("'%s' is a database in use, or one that was not closed: there is a '%s'; give another path",
         path, target .. suffix)
     end

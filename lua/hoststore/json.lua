@@ -179,7 +179,9 @@ function json.decode(text)
     text = restore_bytes(text)
   end
   local ok, value = pcall(cjson.decode, text)
-  if not ok then
+  if not ok and value == "not enough memory" then
+    error(value, 0)
+  elseif not ok then
     return nil, value
   elseif to_integer then
     value = restore_integers(value)

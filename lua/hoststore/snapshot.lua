@@ -79,6 +79,16 @@ local function is_expired(snapshot, rank, now, rules)
     or (rules.max_age ~= nil and now - snapshot.created_at > rules.max_age)
 end
 
+local function find_expired(store, now, rules)
+  local snapshots, err = store:snapshots()
+  if not snapshots then return nil, err end
+  local expired = {}
+  for rank, snapshot in ipairs(snapshots) do
+    if is_expired(snapshot, rank, now, rules) then expired[#expired + 1] = snapshot end
+  end
+  return expired
+end
+
 --- Deletes snapshots: those beyond the newest `max_count`, those older than `max_age`, but never one
 -- for which `keep` returns true. `keep` alone deletes all others; nothing given deletes nothing. With
 -- `max_age` and a clock that cannot be believed (see clock.lua) nothing is deleted: "conflict", unless `force`.
@@ -87,34 +97,25 @@ end
 ---@return integer? deleted, hoststore.Error? err
 function core.methods.apply_retention(store, given)
   given = options.check(given, retention_keys, "the options")
-  local rules, err = { max_count = given.max_count, keep = given.keep }, nil
+  local rules = { max_count = given.max_count, keep = given.keep }
   if rules.max_count ~= nil and not options.is_count(rules.max_count) then
     error("max_count must be a whole number, not " .. tostring(rules.max_count), 2)
   end
   if rules.keep ~= nil and type(rules.keep) ~= "function" then error("keep must be a function", 2) end
   if given.max_age ~= nil then
+    local err
     rules.max_age, err = parse_age(given.max_age)
     if not rules.max_age then return nil, err end
   end
-  return store:transaction(function()
-    local snapshots, now
+  local function find()
+    local now, failed
     if rules.max_age then
-      now, err = require("hoststore.clock").to_remove_by(store, given.force)
-      if not now then return nil, err end
+      now, failed = require("hoststore.clock").to_remove_by(store, given.force)
+      if not now then return nil, failed end
     end
-    snapshots, err = store:snapshots()
-    if not snapshots then return nil, err end
-    local deleted = 0
-    for rank, snapshot in ipairs(snapshots) do
-      if is_expired(snapshot, rank, now, rules) then
-        local done
-        done, err = store:delete_snapshot(snapshot.id)
-        if not done then return nil, err end
-        deleted = deleted + 1
-      end
-    end
-    return deleted
-  end)
+    return find_expired(store, now, rules)
+  end
+  return require("hoststore.retention").delete(store, find, function(deleted) return deleted end)
 end
 
 return core.methods.snapshot

@@ -57,8 +57,8 @@ end
 local function is_leftover(path)
   local name = path:match("[^/]*$")
   if name:find("%-journal$") then
-    -- A journal that is truncated, not deleted, stays as an empty file.
-    return #system.read(directory .. "/" .. path) > 0
+    -- A journal that is kept for the next transaction is empty or begins with zeros.
+    return (system.read(directory .. "/" .. path):byte() or 0) ~= 0
   end
   -- What publishing remembers of a file is beside it as long as that is.
   local remembered = name:find("^%.hoststore%-%x+%.state$")

@@ -1,7 +1,7 @@
 /* faulty_driver.c -- a driver for tests: forwards to another one and fails its n-th call.
  *
  * wrap(driver) gives a driver like any other, one for each of a few. Of the calls made through it, begin, commit, send,
- * run, query, migrate and wait are counted, and some of them can be told to fail the way databases do:
+ * run, query, migrate, wait, backup and describe are counted, and some of them can be told to fail the way databases do:
  *   "query"       the statement is refused, the transaction goes on
  *   "busy"        so it is here, too: somebody else holds a lock
  *   "full"        no space is left, and the database has ended the transaction by itself
@@ -150,13 +150,13 @@ static enum hs_code faulty_wait(struct hs_db *db, int milliseconds, struct hs_er
 
 static enum hs_code faulty_backup(struct hs_db *db, const char *path, struct hs_error *err)
 {
-	return db->driver->backup(db->real, path, err);
+	return is_due() ? fail(fail_code, err) : db->driver->backup(db->real, path, err);
 }
 
 static enum hs_code faulty_describe(struct hs_db *db, hs_row_fn *row, void *context,
 				    struct hs_error *err)
 {
-	return db->driver->describe(db->real, row, context, err);
+	return is_due() ? fail_statement(db, err) : db->driver->describe(db->real, row, context, err);
 }
 
 /* Opening is not told which driver is meant: so each that is wrapped has a function of its own. */

@@ -91,15 +91,19 @@ local function interpreter()
   return first < 0 and arg[first] or os.getenv("LUA") or "lua"
 end
 
---- The shell command that runs a Lua file with this interpreter and its search paths.
-function system.lua(script, ...)
-  local preload = os.getenv "LD_PRELOAD"
+--- The shell command that runs a Lua file with this interpreter, its search paths, and these libraries preloaded.
+function system.lua_with(preload, script, ...)
   local words = { preload and "env LD_PRELOAD=" .. system.quote(preload) or "env", system.quote(interpreter()) }
   local paths = ("package.path, package.cpath = %q, %q"):format(package.path, package.cpath)
   for _, word in ipairs { "-e", paths, script, ... } do
     words[#words + 1] = system.quote(tostring(word))
   end
   return table.concat(words, " ")
+end
+
+--- The same with what is preloaded here.
+function system.lua(script, ...)
+  return system.lua_with(os.getenv "LD_PRELOAD", script, ...)
 end
 
 --- The command, as system.lua gives it, with one more library preloaded. A sanitiser must stay the first.

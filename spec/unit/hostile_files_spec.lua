@@ -323,7 +323,8 @@ describe("what hoststore leaves on the disk is its owner's alone", function()
         assert.equal(0, status, output)
         local found = {}
         for mode, path in output:gmatch "([%a-]+) ([^\n]*)\n" do
-          local name = path:gsub("run/%x+", "run/KEY"):gsub("hoststore%-%x+", "hoststore-KEY"):gsub("%d%d%d[%d-]+", "EVENT")
+          local name = path:gsub("run/%x+", "run/KEY"):gsub("hoststore%-%x+", "hoststore-KEY")
+            :gsub("%d%d%d[%d-]+", "EVENT")
           found[name] = mode
         end
         local public = { published = "-rw-r--r--", script = found.script, run = found.run, [""] = found[""],

@@ -28,7 +28,7 @@ with room again it goes on: true
 ]], output)
   end
 
-  for _, journal in ipairs { "auto", "truncate", "delete", "wal" } do
+  for _, journal in ipairs { "auto", "truncate", "delete", "persist", "wal" } do
     it("of limited pages gives full, loses nothing, and reads go on (journal " .. journal .. ")", function()
       check((system.run(system.lua("spec/support/full_disk.lua", directory, journal, "pages"))))
     end)
@@ -38,6 +38,34 @@ with room again it goes on: true
         check((system.run(unshare .. "sh -c " .. system.quote("mount -t tmpfs -o size=300k none " ..
           system.quote(directory) .. " && exec " .. system.lua("spec/support/full_disk.lua", directory, journal,
             "disk")))))
+      end)
+    end
+  end
+
+  -- Without a write-ahead log, "auto" is the same.
+  for _, case in ipairs { { "persist", 1024, "200k" }, { "persist", 4096, "1M" }, { "wal", 1024, "2M" } } do
+    local journal, page_size, size = case[1], case[2], case[3]
+    if unshare then
+      it(("is no obstacle to what only deletes, and that makes room (journal %s, pages of %d bytes)"):format(journal,
+        page_size), function()
+        assert.equal([[
+hosts are read: 5
+it verifies: true
+hosts are read: 5
+adding fails as: full
+a feed is acknowledged: true
+a snapshot is deleted: true
+a host is found: true
+a saved state is replaced: true
+a feed is deleted: true
+a transaction with all that retention deletes fails as: full
+retention deletes all but one: true
+a host is deleted: true
+a host is added: true
+it verifies: true
+it verifies when opened again: true
+]], (system.run(unshare .. "sh -c " .. system.quote(("mount -t tmpfs -o size=%s none %s && exec "):format(size,
+          system.quote(directory)) .. system.lua("spec/support/full_disk_room.lua", directory, journal, page_size)))))
       end)
     end
   end

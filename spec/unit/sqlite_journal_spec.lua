@@ -35,7 +35,7 @@ describe("where a write-ahead log does not work", function()
   end
 
   it("the journal is a rollback journal when hoststore may choose", function()
-    assert.equal("truncate\t1\n", (try "auto"))
+    assert.equal("persist\t1\n", (try "auto"))
   end)
 
   it("it is refused when asked for, and the file is as good as before", function()
@@ -43,6 +43,6 @@ describe("where a write-ahead log does not work", function()
     assert.equal(("unsupported\ta write-ahead log does not work where '%s' is; use journal=auto\n"):format(path),
       output)
     assert.same({ "hosts.db" }, system.files(directory))
-    assert.equal("truncate\t1\n", (try "auto"))
+    assert.equal("persist\t1\n", (try "auto"))
   end)
 end)

@@ -194,7 +194,7 @@ describe("opening an SQLite store", function()
       system.write(path, "")
       system.run("chmod 640 " .. path)
       assert(assert(open(path)):add { ip = "10.0.0.1", hostname = "a" })
-      assert.equal("640\n", (system.run("stat -c %a " .. path)))
+      assert.equal("640\n640\n", (system.run(("stat -c %%a %s %s-journal"):format(path, path))))
     end)
 
     it("the schema once, with its version and the mark of the program", function()
@@ -206,13 +206,16 @@ describe("opening an SQLite store", function()
       assert.equal(schema, sqlite ".schema")
     end)
 
-    it("no file beside the database that stays", function()
-      local store = assert(open(path))
-      assert(store:add { ip = "10.0.0.1", hostname = "a" })
-      store:close()
-      for _, name in ipairs(system.files(directory)) do
-        assert.is_true(name == "hosts.db" or system.read(directory .. "/" .. name) == "", name)
+    it("no file beside the database that stays, but a journal, which is the reserve for a full disk", function()
+      local store = assert(open(path, { page_size = 1024 }))
+      for i = 1, 20 do
+        assert(store:add { ip = "10.0.0." .. i, hostname = "h" .. i })
       end
+      store:close()
+      assert.same({ "hosts.db", "hosts.db-journal" }, system.files(directory))
+      local journal = system.read(path .. "-journal")
+      assert.equal(512 + 24 * (1024 + 8), #journal)
+      assert.equal(("\0"):rep(28), journal:sub(1, 28))
     end)
   end)
 
@@ -246,7 +249,7 @@ describe("opening an SQLite store", function()
       local stats = assert(store:stats())
       local major, minor, patch = stats.sqlite_version:match("(%d+)%.(%d+)%.(%d+)")
       local version = major * 1000000 + minor * 1000 + patch
-      assert.equal(version >= 3051003 and "wal" or "truncate", stats.journal)
+      assert.equal(version >= 3051003 and "wal" or "persist", stats.journal)
       store:close()
       -- A database that is in WAL mode stays in it.
       local file = directory .. "/wal.db"

@@ -8,6 +8,7 @@
 local core = require "hoststore.core"
 local apply = require "hoststore.hotplug.apply"
 local clock = require "hoststore.clock"
+local file = require "hoststore.file"
 local lease = require "hoststore.hotplug.lease"
 local spool = require "hoststore.hotplug.spool"
 
@@ -53,12 +54,14 @@ local function to_lease(event, context)
 end
 
 -- Reads the files; what is no event is refused. What ntpd said is heeded at once, and those files are no more
--- needed.
+-- needed. When one cannot be read all wait, so that they keep their order.
 local function read_all(path, names, refused)
   local events, heeded = {}, {}
   for _, name in ipairs(names) do
-    local event, message = spool.read(path, name)
-    if event == nil then
+    local event, message, passing = spool.read(path, name)
+    if passing then
+      return nil, core.error { code = "query", message = message }
+    elseif event == nil then
       refused[#refused + 1] = { file = name, reason = message }
     elseif event and event.action == "ntp" then
       clock.trust(path, tonumber(event.at) or 0, event.since_boot)
@@ -222,7 +225,8 @@ local function drain_locked(store, path, options, result)
     if not has_other(names, result.stay) then return true end
     names = options.patient and settle(path, names) or names
     local refused = {}
-    local events = read_all(path, names, refused)
+    local events, err = read_all(path, names, refused)
+    if not events then return nil, err end
     local written, leases = apply_all(store, path, events, options, refused)
     if not written then return nil, leases end
     result.events = result.events + #names - count(result.stay)
@@ -238,6 +242,7 @@ end
 ---@param path string
 function drain.thin(path)
   local events, heeded = read_all(path, spool.waiting(path) or {}, {})
+  if not events then return end
   local _, idle = lease.reduce(to_leases(events, { expiry = false }, {}))
   for _, list in ipairs { heeded, idle } do
     for _, event in ipairs(list) do spool.remove(path, event.file) end
@@ -275,8 +280,9 @@ function drain.run(store, path, options, lock)
   if not lock then
     local ready, message = spool.prepare(path)
     if not ready then return nil, core.error { code = "readonly", message = message } end
-    lock, message = sys.lock(path .. "/lock")
-    if lock == nil then return nil, core.error { code = "query", message = message } end
+    local errno
+    lock, message, errno = sys.lock(path .. "/lock")
+    if lock == nil then return nil, file.failure(message, errno) end
     if not lock then return false end
   end
   local done, err = drain_all(store, path, options or {}, lock, result)

@@ -219,18 +219,22 @@ local function seconds_of(name)
   return tonumber(name:match "^%d%d%d%d%d%d%d%d%d%d")
 end
 
---- The event of that name; nil and what is wrong with it; false when it is not there any more.
+local errno = sys.errno
+-- These say nothing about the file.
+local PASSING = { [errno.EIO] = true, [errno.ENOMEM] = true, [errno.EMFILE] = true, [errno.ENFILE] = true }
+
+--- The event of that name; nil and what is wrong with it, or with the system; false when it is not there any more.
 ---@param path string
 ---@param name string
----@return table<string, string>|false|nil event, string? message
+---@return table<string, string>|false|nil event, string? message, boolean? passing  it may be read later
 function spool.read(path, name)
-  local text, message, errno = sys.read_own(path .. "/" .. name, FILE_LIMIT)
-  if errno == sys.errno.ENOENT then
+  local text, message, number = sys.read_own(path .. "/" .. name, FILE_LIMIT)
+  if number == errno.ENOENT then
     return false
-  elseif errno == sys.errno.EPERM then
+  elseif number == errno.EPERM then
     return nil, "the file is another user's, or no plain file"
   elseif not text then
-    return nil, message
+    return nil, message, PASSING[number]
   end
   local event, since_boot = spool.decode(text), seconds_of(name)
   if not (event and since_boot) then return nil, "the file is no event of hoststore" end

@@ -507,18 +507,10 @@ local function remove_hosts(store, set, now, given)
   return #expired
 end
 
-local function remove_snapshots(store, set, now, given)
-  local snapshots, expired, err
-  snapshots, err = store:snapshots()
+local function find_snapshots(store, set, now)
+  local snapshots, err = store:snapshots()
   if not snapshots then return nil, err end
-  expired, err = ask(set, "expire_snapshots", snapshots, now)
-  if not expired then return nil, err end
-  for _, item in ipairs(given.dry_run and {} or expired) do
-    local done
-    done, err = store:delete_snapshot(item.id)
-    if not done then return nil, err end
-  end
-  return #expired
+  return ask(set, "expire_snapshots", snapshots, now)
 end
 
 local retention_keys = options.set("dry_run", "actor", "force")
@@ -532,18 +524,28 @@ function core.methods.apply_policy_retention(store, given)
   local set, err = set_of(store)
   if not set then return nil, err end
   if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
-  local own = compile(directories[store], set.names, RETENTION_SCALE)
-  local result
-  result, err = require("hoststore.file").try(store.transaction, store, function()
-    local now, snapshots, hosts, failed
+  local own, now = compile(directories[store], set.names, RETENTION_SCALE), nil
+  local function snapshots()
+    local failed
     now, failed = require("hoststore.clock").to_remove_by(store, given.force)
     if not now then return nil, failed end
-    snapshots, failed = remove_snapshots(store, own, now, given)
-    if not snapshots then return nil, failed end
-    hosts, failed = remove_hosts(store, own, now, given)
+    return find_snapshots(store, own, now)
+  end
+  local function rest(deleted)
+    local hosts, failed = remove_hosts(store, own, now, given)
     if not hosts then return nil, failed end
-    return { snapshots = snapshots, hosts = hosts }
-  end, { readonly = given.dry_run or false })
+    return { snapshots = deleted, hosts = hosts }
+  end
+  local function count()
+    local found, failed = snapshots()
+    if not found then return nil, failed end
+    return rest(#found)
+  end
+  local result
+  result, err = require("hoststore.file").try(function()
+    if given.dry_run then return store:transaction(count, { readonly = true }) end
+    return require("hoststore.retention").delete(store, snapshots, rest)
+  end)
   own.box:close()
   return result, err
 end
