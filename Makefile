@@ -287,7 +287,7 @@ clean:
 
 PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4-dev lua-cjson lua-argparse
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
-	postgresql openssl dnsmasq-base-lua unbound bind9-dnsutils bind9-utils iproute2
+	postgresql openssl dnsmasq-base-lua unbound bind9-dnsutils bind9-utils iproute2 locales
 # npm may have come from elsewhere than from Debian.
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_valgrind = $(PACKAGES_test) valgrind

@@ -4,6 +4,7 @@
 ---
 --- The file `clock` of the spool holds a moment at which wall and boot clock were seen together: since
 --- the boot it names, the two must have moved on alike.
+local neutral = require "hoststore.neutral"
 local spool = require "hoststore.hotplug.spool"
 local sys = require("hoststore.core").sys
 
@@ -25,11 +26,12 @@ local function read_seen(path)
   local text = sys.read_own(path .. "/clock", 1024)
   local boot, wall, since_boot, source = (text or ""):match "^(%S+) (%S+) (%S+) (%S+)\n$"
   if boot ~= boot_id() then return nil end
-  return { wall = tonumber(wall), since_boot = tonumber(since_boot), source = source }
+  return { wall = neutral.number(wall), since_boot = neutral.number(since_boot), source = source }
 end
 
 local function write_seen(path, wall, since_boot, source)
-  spool.replace(path, "clock", ("%s %.6f %.6f %s\n"):format(boot_id(), wall, since_boot, source))
+  spool.replace(path, "clock", table.concat({ boot_id(), neutral.format("%.6f", wall),
+    neutral.format("%.6f", since_boot), source }, " ") .. "\n")
 end
 
 -- The newest change of a host: the clock has been there once, rightly or wrongly.

@@ -9,6 +9,7 @@ local core = require "hoststore.core"
 local apply = require "hoststore.hotplug.apply"
 local clock = require "hoststore.hotplug.clock"
 local lease = require "hoststore.hotplug.lease"
+local neutral = require "hoststore.neutral"
 local spool = require "hoststore.hotplug.spool"
 
 local sys = core.sys
@@ -61,7 +62,7 @@ local function read_all(path, names, refused)
     if event == nil then
       refused[#refused + 1] = { file = name, reason = message }
     elseif event and event.action == "ntp" then
-      clock.trust(path, tonumber(event.at) or 0, event.since_boot)
+      clock.trust(path, event.at and neutral.number(event.at) or 0, event.since_boot)
       heeded[#heeded + 1] = { file = name }
     elseif event then
       event.file = name
