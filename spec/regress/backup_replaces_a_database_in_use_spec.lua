@@ -7,7 +7,7 @@ describe("a backup", function()
   local directory, store
   before_each(function()
     directory = system.directory()
-    store = assert(hoststore.open(directory .. "/hosts.db"))
+    store = assert(hoststore.open(directory .. "/hosts.db", { journal = "truncate" }))
     assert(store:add { ip = "10.0.0.1", hostname = "a" })
   end)
   after_each(function()
