@@ -87,6 +87,8 @@ static enum hs_code code_of(sqlite3 *sqlite, int rc)
 	if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
 	    rc == SQLITE_CONSTRAINT_TRIGGER)
 		return HS_DUPLICATE;
+	if (rc == SQLITE_IOERR_SHMMAP)
+		return HS_UNSUPPORTED;
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -116,6 +118,10 @@ static enum hs_code fail_sqlite(struct hs_db *db, int rc, struct hs_error *err)
 		return fail(err, code, "the database cannot be written: %s", sqlite3_errmsg(db->sqlite));
 	case HS_CORRUPT:
 		return fail(err, code, "the database file is damaged: %s", sqlite3_errmsg(db->sqlite));
+	case HS_UNSUPPORTED:
+		return fail(err, code, "'%s' has a write-ahead log, which does not work where it is; open it with "
+			    "journal=truncate on another disk, and bring it back",
+			    sqlite3_db_filename(db->sqlite, "main"));
 	default:
 		return fail(err, code, "SQLite: %s", sqlite3_errmsg(db->sqlite));
 	}

@@ -205,19 +205,49 @@ enum hs_code hs_import_spare(struct hs_store *store, struct hs_arena *arena, str
 	return rc == HS_INVALID ? HS_OK : rc;	/* no host can be meant by these */
 }
 
+/* Adds to MISSING those of a page of hosts that are of the origin and that no entry named. */
+static enum hs_code add_missing(struct hs_store *store, struct hs_arena *arena, const struct hs_import *import,
+				const struct hs_hosts *page, struct hs_hosts *missing, struct hs_error *err)
+{
+	const char *origin = import->origin ? import->origin : "admin";
+	enum hs_code rc = HS_OK;
+
+	for (size_t i = 0; rc == HS_OK && i < page->count; i++) {
+		struct hs_host host;
+
+		if (strcmp(page->items[i].origin, origin) != 0 || was_seen(import, &page->items[i]))
+			continue;
+		rc = hs_host_get(store, arena, (struct hs_moment){.now = true}, page->items[i].id, &host, err);
+		if (rc == HS_OK)
+			rc = hs_hosts_add(arena, missing, &host, err);
+	}
+	return rc;
+}
+
+/* In pages, of which two are kept at a time: a list for blocking has more hosts than a router has memory for. */
 enum hs_code hs_import_missing(struct hs_store *store, struct hs_arena *arena,
 			       const struct hs_import *import, struct hs_hosts *missing,
 			       struct hs_error *err)
 {
 	struct hs_filter filter = hs_filter_all();
-	size_t kept = 0;
+	struct hs_arena pages[2] = {{0}};
+	struct hs_hosts page;
 	enum hs_code rc;
+	int turn = 0;
 
-	filter.origin = import->origin ? import->origin : "admin";
-	rc = hs_host_list(store, arena, (struct hs_moment){.now = true}, &filter, missing, err);
-	for (size_t i = 0; rc == HS_OK && i < missing->count; i++)
-		if (!was_seen(import, &missing->items[i]))
-			missing->items[kept++] = missing->items[i];
-	missing->count = kept;
+	filter.limit = 1000;
+	do {
+		struct hs_arena *scratch = &pages[turn ^= 1];
+
+		hs_arena_free(scratch);
+		page = (struct hs_hosts){0};
+		rc = hs_host_list(store, scratch, (struct hs_moment){.now = true}, &filter, &page, err);
+		if (rc == HS_OK)
+			rc = add_missing(store, arena, import, &page, missing, err);
+		if (page.count)
+			filter.after = &page.items[page.count - 1];
+	} while (rc == HS_OK && (int64_t)page.count == filter.limit);
+	hs_arena_free(&pages[0]);
+	hs_arena_free(&pages[1]);
 	return rc;
 }

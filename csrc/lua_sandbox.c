@@ -323,6 +323,31 @@ static int inner_scan(lua_State *inner)
 	return m.level + 2;
 }
 
+/* is_before(a, b): whether the bytes of a come first */
+static int inner_is_before(lua_State *inner)
+{
+	size_t m, n;
+	const char *a = luaL_checklstring(inner, 1, &m), *b = luaL_checklstring(inner, 2, &n);
+	int order = memcmp(a, b, m < n ? m : n);
+
+	lua_pushboolean(inner, order ? order < 0 : m < n);
+	return 1;
+}
+
+/* lower(text): as names are compared everywhere, whatever the language of the process makes of I */
+static int inner_lower(lua_State *inner)
+{
+	size_t length;
+	const char *text = luaL_checklstring(inner, 1, &length);
+	luaL_Buffer buffer;
+
+	luaL_buffinit(inner, &buffer);
+	for (size_t i = 0; i < length; i++)
+		luaL_addchar(&buffer, hs_lower(text[i]));
+	luaL_pushresult(&buffer);
+	return 1;
+}
+
 /* -- values as bytes ------------------------------------------------------------------------------------- */
 
 static void put_bytes(lua_State *L, struct parcel *parcel, const void *bytes, size_t n)
@@ -600,6 +625,8 @@ static void open_libraries(lua_State *inner)
 	lua_setfield(inner, -2, "_G");
 	lua_getfield(inner, -1, "string");
 	keep_only(inner, STRING);
+	lua_pushcfunction(inner, inner_lower);
+	lua_setfield(inner, -2, "lower");
 	lua_getfield(inner, -2, "table");
 	keep_only(inner, TABLE);
 	forget(inner, "math", "random");
@@ -631,8 +658,9 @@ static void run_prelude(lua_State *inner, const struct making *making)
 		lua_error(inner);
 	lua_pushcfunction(inner, inner_charge);
 	lua_pushcfunction(inner, inner_scan);
+	lua_pushcfunction(inner, inner_is_before);
 	lua_pushnumber(inner, (lua_Number)making->box->memory);
-	lua_call(inner, 3, 0);
+	lua_call(inner, 4, 0);
 }
 
 static int fill_box(lua_State *inner)

@@ -10,6 +10,7 @@
 ---
 --- A clock that a script gave to hoststore.open is judged by the log alone.
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local spool = require "hoststore.hotplug.spool"
 
 local sys = core.sys
@@ -44,11 +45,12 @@ local function read_seen(path)
   local text = sys.read_own(path .. "/clock", 1024)
   local boot, wall, since_boot, source = (text or ""):match "^(%S+) (%S+) (%S+) (%S+)\n$"
   if boot ~= boot_id() then return nil end
-  return { wall = tonumber(wall), since_boot = tonumber(since_boot), source = source }
+  return { wall = neutral.number(wall), since_boot = neutral.number(since_boot), source = source }
 end
 
 local function write_seen(path, wall, since_boot, source)
-  spool.replace(path, "clock", ("%s %.6f %.6f %s\n"):format(boot_id(), wall, since_boot, source))
+  spool.replace(path, "clock", table.concat({ boot_id(), neutral.format("%.6f", wall),
+    neutral.format("%.6f", since_boot), source }, " ") .. "\n")
 end
 
 --- ntpd says that the time is right, and said so when the wall clock showed `wall`.

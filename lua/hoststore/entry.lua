@@ -1,6 +1,7 @@
 --- Entries of an import or a plan: hosts as some source gives them.
 
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
 local entry = {}
@@ -78,7 +79,7 @@ end
 function entry.delete_limit(max_deletes, total)
   if max_deletes == nil then return math.huge end
   if options.is_count(max_deletes) then return max_deletes end
-  local percent = tonumber(tostring(max_deletes):match "^(%d+%.?%d*)%%$")
+  local percent = neutral.number(tostring(max_deletes):match "^(%d+%.?%d*)%%$" or "")
   if not percent then
     error(("max_deletes must be a whole number or a percentage like '30%%', not '%s'"):format(tostring(max_deletes)), 3)
   end

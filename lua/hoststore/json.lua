@@ -3,8 +3,9 @@
 --- A string that is not UTF-8 is written with a lone surrogate \udcXX for each stray byte, and
 --- reading makes that byte of it again. An empty table is written {}.
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 
-local byte, char, concat, find = string.byte, string.char, table.concat, string.find
+local char, concat, find = string.char, table.concat, string.find
 local format, gsub, sort = string.format, string.gsub, table.sort
 
 local json = {}
@@ -53,17 +54,6 @@ local function encode_number(number)
   return (gsub(text, "[^%deE+-]+", "."))
 end
 
--- By bytes: `<` asks the locale.
-local function is_before(a, b)
-  for i = 1, #a do
-    local x, y = byte(a, i), byte(b, i)
-    if x ~= y then
-      return y ~= nil and x < y
-    end
-  end
-  return #a < #b
-end
-
 local encode_value
 
 local function encode_array(array, depth)
@@ -88,7 +78,7 @@ local function encode_object(object, depth)
     end
     keys[#keys + 1] = key
   end
-  sort(keys, is_before)
+  sort(keys, neutral.is_before)
   for i = 1, #keys do
     parts[i] = encode_string(keys[i]) .. ":" .. encode_value(object[keys[i]], depth)
   end

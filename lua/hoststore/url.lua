@@ -1,6 +1,7 @@
 --- Opening a store: which driver, which database, which options.
 
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
 local DIRECTORY_MODE = 493 -- 0755
@@ -213,7 +214,7 @@ function url.parse(text)
   if text:find("%z") then return invalid("the database URL holds a NUL byte") end
   local scheme, rest = text:match("^(%a[%w+.-]*):(.*)$")
   if not scheme then return parse_path(text) end
-  scheme = scheme:lower()
+  scheme = neutral.lower(scheme)
   if scheme == "sqlite" then return parse_sqlite(text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end
   if scheme == "postgres" or scheme == "postgresql" then return parse_postgres(scheme, rest) end

@@ -277,6 +277,9 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert(store:update(nas.id, { comment = "e" }))
         local err = expect.failure("conflict", store:update(nas.id, { comment = "f" }, { expected_version = 2 }))
         assert.same({ 2, 3 }, { err.expected, err.actual })
+        -- Versions may be larger than the integers of Lua are, on OpenWrt.
+        err = expect.failure("conflict", store:update(nas.id, { comment = "f" }, { expected_version = 2 ^ 40 }))
+        assert.equal(2 ^ 40, err.expected)
         assert(store:update(nas.id, { comment = "f" }, { expected_version = 3 }))
         assert(store:update(nas, { comment = "g" }, { expected_version = 4 }))
       end)

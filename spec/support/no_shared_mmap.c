@@ -20,6 +20,8 @@ EXPORT void *mmap(void *address, size_t length, int protection, int flags, int f
 #endif
 }
 
-/* Only glibc has it, and only there may it be called. */
+/* Only glibc has it, and only there may it be called; for musl it is another name of the same. */
+#ifndef mmap64
 EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap")));
+#endif

@@ -271,10 +271,12 @@ EXPORT int fdatasync(int fd)
 	return synced(fd, real(fd));
 }
 
-/* What SQLite calls. */
+/* What SQLite calls; for musl they are other names of the same. */
+#ifndef open64
 EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 EXPORT ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset) __attribute__((alias("pwrite")));
 EXPORT int ftruncate64(int fd, off_t length) __attribute__((alias("ftruncate")));
 EXPORT int posix_fallocate64(int fd, off_t offset, off_t length) __attribute__((alias("posix_fallocate")));
 EXPORT int mkstemp64(char *path) __attribute__((alias("mkstemp")));
 EXPORT int mkostemp64(char *path, int flags) __attribute__((alias("mkostemp")));
+#endif

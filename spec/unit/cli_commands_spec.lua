@@ -747,6 +747,7 @@ describe("the command line", function()
     end)
 
     it("does not copy over what is there, from nowhere, or where it may not write", function()
+      assert(hoststore.open(db, { journal = "truncate" })):close()
       add_three()
       local code, _, stderr = copy(db, db)
       assert.equal(1, code)

@@ -138,8 +138,9 @@ print(store:publish_outputs({ { path = path, mode = "block" } })[1].error.code)
 print(store:publish_outputs({ { path = path, mode = "block", in_place = true } })[1].written)
 io.write(read(real))
 ]]
+      -- What the system calls it is the library's.
       assert.equal("query\t" .. path .. [[
-: Device or resource busy; it is mounted by itself and takes mode in-place, or in_place with a block
+: busy; it is mounted by itself and takes mode in-place, or in_place with a block
 old
 query
 true
@@ -147,7 +148,7 @@ old
 # BEGIN hoststore hosts
 10.0.0.1	nas.lan
 # END hoststore hosts
-]], output)
+]], (output:gsub(": [^;\n]*busy;", ": busy;")))
       assert.same({ "hosts", "real" }, files(directory))
     end)
   end

@@ -1,3 +1,4 @@
+local hoststore = require "hoststore"
 local system = require "spec.support.system"
 
 -- A file system on which a file cannot be mapped shared and writable, such as jffs2. Sanitised modules
@@ -44,5 +45,18 @@ describe("where a write-ahead log does not work", function()
       output)
     assert.same({ "hosts.db" }, system.files(directory))
     assert.equal("persist\t1\n", (try "auto"))
+  end)
+
+  it("a database that has one already says what to do, and is used again after that", function()
+    local path = directory .. "/hosts.db"
+    local store = assert(hoststore.open("sqlite://" .. path, { journal = "wal" }))
+    assert(store:add { ip = "10.0.0.2", hostname = "b" })
+    store:close()
+    for _, journal in ipairs { "auto", "wal", "truncate" } do
+      assert.equal(("unsupported\t'%s' has a write-ahead log, which does not work where it is; open it with "
+        .. "journal=truncate on another disk, and bring it back\n"):format(path), (try(journal)))
+    end
+    assert(hoststore.open("sqlite://" .. path, { journal = "truncate" })):close()
+    assert.equal("truncate\t2\n", (try "auto"))
   end)
 end)

@@ -64,10 +64,10 @@ end
 ---@param s string
 ---@return string
 function text.visible(s)
-  if not s:find("[%c\127-\255]") then
+  if not s:find "[^ -~]" then
     return s
   end
-  return (s:gsub("[%c\127]", escape_byte):gsub("[\128-\255]+", escape_run))
+  return (s:gsub("[^ -~\128-\255]", escape_byte):gsub("[\128-\255]+", escape_run))
 end
 
 local function char_width(char)

@@ -2,6 +2,7 @@
 -- A converter returns a value, or nil and a message, as argparse wants it.
 
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
 local values = {}
@@ -42,7 +43,7 @@ end
 
 --- A short length of time in seconds, which may have a fraction.
 function values.seconds(word)
-  local seconds = tonumber(word:match "^%d+%.?%d*$")
+  local seconds = neutral.number(word:match "^%d+%.?%d*$" or "")
   if seconds then
     return seconds
   end

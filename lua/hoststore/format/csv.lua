@@ -3,6 +3,7 @@
 --- lists, joined by ';'; within an item, '\;' is a semicolon and '\\' a backslash.
 local core = require "hoststore.core"
 local formats = require "hoststore.format"
+local neutral = require "hoststore.neutral"
 
 local byte, concat, find, gsub, sub = string.byte, table.concat, string.find, string.gsub, string.sub
 
@@ -47,7 +48,7 @@ local function read_text(text)
 end
 
 local function read_enabled(text)
-  local word = text:lower()
+  local word = neutral.lower(text)
   if word == "true" or word == "false" then
     return word == "true"
   elseif word ~= "" then
@@ -59,7 +60,7 @@ local function read_time(text)
   if text == "" then
     return core.null
   end
-  return find(text, "^%d+%.?%d*$") and tonumber(text) or text
+  return find(text, "^%d+%.?%d*$") and neutral.number(text) or text
 end
 
 -- What a cell says of its field. Columns without a reader are for people, and passed over.
@@ -178,7 +179,7 @@ end
 local function read_header(cells)
   local columns, known = {}, {}
   for i, cell in ipairs(cells) do
-    local name = cell:lower()
+    local name = neutral.lower(cell)
     if not is_column(name) then
       return nil, ("column %s is unknown; there are %s"):format(formats.quote(cell), concat(COLUMNS, ", "))
     elseif known[name] then

@@ -10,6 +10,7 @@ local apply = require "hoststore.hotplug.apply"
 local clock = require "hoststore.clock"
 local file = require "hoststore.file"
 local lease = require "hoststore.hotplug.lease"
+local neutral = require "hoststore.neutral"
 local spool = require "hoststore.hotplug.spool"
 
 local sys = core.sys
@@ -64,7 +65,7 @@ local function read_all(path, names, refused)
     elseif event == nil then
       refused[#refused + 1] = { file = name, reason = message }
     elseif event and event.action == "ntp" then
-      clock.trust(path, tonumber(event.at) or 0, event.since_boot)
+      clock.trust(path, event.at and neutral.number(event.at) or 0, event.since_boot)
       heeded[#heeded + 1] = { file = name }
     elseif event then
       event.file = name

@@ -37,7 +37,7 @@ end
 function subsystems.ntp()
   local action, stratum = variable "ACTION", tonumber(variable "stratum" or "")
   if action == "unsync" or not stratum or stratum >= 16 then return nil end
-  return { action = "ntp", at = ("%.6f"):format(require("hoststore.core").sys.time()) }
+  return { action = "ntp", at = require("hoststore.neutral").format("%.6f", require("hoststore.core").sys.time()) }
 end
 
 local function guess()

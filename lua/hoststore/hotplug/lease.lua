@@ -1,4 +1,6 @@
 --- What leases mean: who a client is, which names count, and which of several events stand.
+local neutral = require "hoststore.neutral"
+
 local lease = {}
 
 -- Names that would make a machine answer for what is not its own.
@@ -11,7 +13,7 @@ local refused = {
 ---@param name string?
 ---@return string?
 function lease.name(name)
-  name = name and name:lower():gsub("%.$", "")
+  name = name and neutral.lower(name):gsub("%.$", "")
   if not name or name == "" or #name > 253 or name:find "[^a-z0-9_.-]" or name:find "^[%d.]*$" then return nil end
   for label in (name .. "."):gmatch "([^.]*)%." do
     if label == "" or #label > 63 or label:find "^%-" or label:find "%-$" then return nil end
@@ -30,7 +32,7 @@ end
 ---@param iaid string?
 ---@return string? tag
 function lease.client(client, ip, iaid)
-  local bytes = client:lower():gsub("^%x%x%-", ""):gsub(":", "")
+  local bytes = neutral.lower(client):gsub("^%x%x%-", ""):gsub(":", "")
   if not is_hex(bytes) then return nil end
   local shown = bytes:gsub("%x%x", "%0:"):sub(1, -2)
   if not ip:find(":", 1, true) then

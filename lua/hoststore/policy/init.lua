@@ -4,6 +4,7 @@
 -- has changed. Rules get copies and return values: they cannot reach the store.
 
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
 local MEMORY = 16 * 1024 * 1024
@@ -27,7 +28,7 @@ local function look(directory)
   for _, name in ipairs(all) do
     if name:find "^[^.].*%.lua$" then names[#names + 1] = name end
   end
-  table.sort(names)
+  table.sort(names, neutral.is_before)
   for i, name in ipairs(names) do
     local stat
     stat, message = core.sys.stat(directory .. "/" .. name)

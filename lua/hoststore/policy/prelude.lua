@@ -2,7 +2,7 @@
 -- a long time where no hook counts, or that would tell one run from another (addresses, the order of keys).
 
 return [==[
-local charge, scan, memory = ...
+local charge, scan, is_before, memory = ...
 local byte, concat, format, rep, sub = string.byte, table.concat, string.format, string.rep, string.sub
 local error, getmetatable, next, rawget, raw_tostring = error, getmetatable, next, rawget, tostring
 local select, tonumber, type = select, tonumber, type
@@ -73,7 +73,11 @@ function table.remove(list, position)
   return value
 end
 
-local function less(a, b) return a < b end
+-- Texts by their bytes: `<` puts them in the order that the language of the process has.
+local function less(a, b)
+  if type(a) == "string" and type(b) == "string" then return is_before(a, b) end
+  return a < b
+end
 
 -- Merges the sorted runs of `list` from first to middle and from there to last.
 local function merge(list, other, first, middle, last, before)
@@ -112,7 +116,7 @@ local function key_before(a, b)
   if rank_a ~= rank_b then return rank_a < rank_b end
   if rank_a == 4 then error("pairs: keys that are tables or functions have no order") end
   if rank_a == 3 then return a == false and b == true end
-  return a < b
+  return less(a, b)
 end
 
 local sort = table.sort

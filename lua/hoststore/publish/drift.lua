@@ -1,5 +1,6 @@
 --- Changes made by hand to what was published: found and shown.
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local rendering = require "hoststore.publish.rendering"
 
 local sys = core.sys
@@ -21,7 +22,8 @@ local MAX_SIZE = 16 * 1024 * 1024
 -- What is remembered of a piece: a digest, the one before it, and which hosts it was made of.
 local function remembered(facts, key)
   local digest, previous, position, time = (facts[key] or ""):match("^(%x+) (%S+) (%d+) (%S+)$")
-  return digest and { digest = digest, previous = previous, position = tonumber(position), time = tonumber(time) }
+  return digest and { digest = digest, previous = previous, position = tonumber(position),
+    time = neutral.number(time) }
 end
 
 --- Notes in the facts what a piece is going to be, and that it may still be what is there now.
@@ -31,7 +33,8 @@ function drift.note(facts, piece, made)
     return
   end
   local previous = piece.same and piece.digest or not piece.torn and piece.found or "-"
-  facts[piece.key] = ("%s %s %d %.6f"):format(piece.digest, previous, made.position, made.now)
+  facts[piece.key] = ("%s %s %d %s"):format(piece.digest, previous, made.position,
+    neutral.format("%.6f", made.now))
 end
 
 --- Whether the facts know the piece as it is to be. Of a block they have to know, too, that it has been there:

@@ -73,7 +73,7 @@ local function check_template(template)
 end
 
 local function check_name(name, mode)
-  if name:find("[%c\127]") or name == "" then
+  if name:find("[^ -~\128-\255]") or name == "" then
     return nil, "name is a word or two on one line"
   elseif mode == "shards" and not name:find("^[%w_-]+$") then
     return nil, "the name of shards has letters, digits, '_' and '-' alone: it is part of the names of files"

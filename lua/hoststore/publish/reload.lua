@@ -5,6 +5,7 @@
 local place = require "hoststore.publish.place"
 local command = require "hoststore.publish.command"
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 
 local sys = core.sys
 local reload = {}
@@ -18,6 +19,10 @@ end
 
 local function numbers(facts)
   return tonumber(facts.requested) or 0, tonumber(facts.done) or 0
+end
+
+local function time(fact)
+  return fact and neutral.number(fact)
 end
 
 -- Nobody holds this lock for longer than the few lines here.
@@ -58,8 +63,8 @@ end
 function reload.known(directory, words)
   local facts = place.read(place.find(directory, reload.key(words)))
   local requested, done = numbers(facts)
-  return { due = requested > done, succeeded_at = tonumber(facts.succeeded_at),
-    failed_at = tonumber(facts.failed_at), failure = facts.failure }
+  return { due = requested > done, succeeded_at = time(facts.succeeded_at),
+    failed_at = time(facts.failed_at), failure = facts.failure }
 end
 
 local function wait(seconds)
@@ -78,7 +83,7 @@ local function run_once(directory, words, given)
     if good then
       facts.done = ("%d"):format(math.max(done, requested or done))
     end
-    local now = ("%.6f"):format(sys.time())
+    local now = neutral.format("%.6f", sys.time())
     if good then
       facts.succeeded_at = now
     else

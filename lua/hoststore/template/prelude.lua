@@ -5,7 +5,7 @@ return [==[
 local open, next_hosts, count_hosts, escape_text, sink = __open, __next, __count, __escape, __sink
 local concat, error, find, floor, format = table.concat, error, string.find, math.floor, string.format
 local getmetatable, ipairs, select, setmetatable = getmetatable, ipairs, select, setmetatable
-local sort, sub, tostring, type = table.sort, string.sub, tostring, type
+local gsub, sort, sub, tostring, type = string.gsub, table.sort, string.sub, tostring, type
 local null_text
 __open, __next, __count, __escape, __sink, subject = nil, nil, nil, nil, nil, nil
 
@@ -39,7 +39,7 @@ end
 
 local function number_text(number)
   if number == floor(number) and number > -2^53 and number < 2^53 then return format("%.0f", number) end
-  return format("%.14g", number)
+  return (gsub(format("%.14g", number), "^(-?%d+)[^%de]+", "%1."))
 end
 
 -- The text of a value; the caller's caller is told when it has none.
