@@ -12,8 +12,8 @@
 #   make fuzz         each of FUZZ_TARGETS and FUZZ_LUA_TARGETS for FUZZ_SECONDS, FUZZ_JOBS at once
 #   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
-#   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md; SCALE=short
-#                     tries less of each, PARTS="crash kills" some of it; neither writes the page
+#   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
+#                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
 #                     its databases; BENCH=hotplug for a swarm of leases
 #   make install      under DESTDIR and PREFIX; make uninstall
@@ -306,7 +306,7 @@ PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev 
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_sqlite-new = $(PACKAGES_postgres-new)
 # The short run needs no other machines but a Lua of its own.
-PACKAGES_proof = $(PACKAGES_test) dpkg-dev $(if $(filter short,$(SCALE)),,musl-tools qemu-user \
+PACKAGES_proof = $(PACKAGES_test) clang libclang-rt-dev dpkg-dev $(if $(filter short,$(SCALE)),,musl-tools qemu-user \
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross $(if $(shell command -v npm 2>/dev/null),,npm))
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
