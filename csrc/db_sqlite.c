@@ -664,8 +664,9 @@ static enum hs_code try_wal(const char *location, struct hs_error *err)
 
 	if (fd >= 0)
 		close(fd);
-	for (int i = 0; fd >= 0 && i < 3; i++) {
-		char *name = sqlite3_mprintf("%s%s", path, i == 0 ? "" : i == 1 ? "-wal" : "-shm");
+	for (int i = 0; fd >= 0 && i < 4; i++) {
+		static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+		char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
 
 		if (name)
 			unlink(name);
