@@ -82,8 +82,9 @@ local function check_leftovers(problems)
   if transactions > 0 then
     problems[#problems + 1] = transactions .. " transactions are open"
   end
-  for _, store in ipairs(handles) do
-    store:close()
+  -- Whoever may write is the first to have opened, and clears up when it is the last to close.
+  for i = #handles, 1, -1 do
+    handles[i]:close()
   end
   local connections = faulty.connections()
   if connections > 0 then
