@@ -12,37 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lua_guard.h"
+#include "lua_sys.h"
 
 enum { MAX_LINKS = 40 };
-
-static int fail(lua_State *L, const char *path, const char *reason, int number)
-{
-	lua_pushnil(L);
-	lua_pushfstring(L, "%s: %s", path, reason);
-	push_int(L, number);
-	return 3;
-}
-
-static int fail_system(lua_State *L, const char *path, int number)
-{
-	return fail(L, path, strerror(number), number);
-}
-
-static int succeed(lua_State *L)
-{
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-static const char *check_path(lua_State *L, int arg)
-{
-	size_t length;
-	const char *path = luaL_checklstring(L, arg, &length);
-
-	luaL_argcheck(L, strlen(path) == length, arg, "a path holds no NUL");
-	return path;
-}
 
 /* -- where a path leads ------------------------------------------------------------------------- */
 
@@ -211,9 +183,9 @@ static int sys_guard(lua_State *L)
 	if (!number)
 		number = walk_all(&walk);
 	if (walk.reason && strcmp(walk.at, path) != 0)
-		return fail(L, path, lua_pushfstring(L, "leads to %s: %s", walk.at, walk.reason), EPERM);
+		return fail_because(L, path, lua_pushfstring(L, "leads to %s: %s", walk.at, walk.reason), EPERM);
 	if (walk.reason)
-		return fail(L, path, walk.reason, EPERM);
+		return fail_because(L, path, walk.reason, EPERM);
 	if (number && number != ENOENT)
 		return fail_system(L, path, number);
 	return succeed(L);
@@ -274,7 +246,7 @@ static int *push_opened(lua_State *L)
 
 static int fail_open(lua_State *L, const char *path, int number)
 {
-	return number == EINVAL ? fail(L, path, "is no regular file", number) : fail_system(L, path, number);
+	return number == EINVAL ? fail_because(L, path, "is no regular file", number) : fail_system(L, path, number);
 }
 
 /* As read(2), but to the end. */

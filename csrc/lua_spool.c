@@ -14,15 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lua_spool.h"
-
-static int fail(lua_State *L, const char *what, int number)
-{
-	lua_pushnil(L);
-	lua_pushfstring(L, "%s: %s", what, strerror(number));
-	lua_pushinteger(L, number);
-	return 3;
-}
+#include "lua_sys.h"
 
 /* -- work in the background ---------------------------------------------------------------------- */
 
@@ -99,16 +91,15 @@ static int spool_background(lua_State *L)
 	lua_settop(L, 2);
 	child = fork();
 	if (child < 0)
-		return fail(L, "fork", errno);
+		return fail_system(L, "fork", errno);
 	if (child == 0)
 		run_orphaned(L, *lock);
 	/* Who ignores SIGCHLD is told ECHILD, and nothing else. */
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (status)
-		return fail(L, "fork", EAGAIN);
-	lua_pushboolean(L, 1);
-	return 1;
+		return fail_system(L, "fork", EAGAIN);
+	return succeed(L);
 }
 
 /* -- names ------------------------------------------------------------------------------- */

@@ -19,28 +19,31 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lua_guard.h"
-#include "lua_spool.h"
-#include "lua_value.h"
+#include "lua_sys.h"
 
 int luaopen_hoststore_sys(lua_State *L);
 int luaopen_hoststore_process(lua_State *L);
 
-static int fail(lua_State *L, const char *path, int number)
+int fail_because(lua_State *L, const char *what, const char *reason, int number)
 {
 	lua_pushnil(L);
-	lua_pushfstring(L, "%s: %s", path, strerror(number));
-	lua_pushinteger(L, number);
+	lua_pushfstring(L, "%s: %s", what, reason);
+	push_int(L, number);
 	return 3;
 }
 
-static int succeed(lua_State *L)
+int fail_system(lua_State *L, const char *what, int number)
+{
+	return fail_because(L, what, strerror(number), number);
+}
+
+int succeed(lua_State *L)
 {
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
-static const char *check_path(lua_State *L, int arg)
+const char *check_path(lua_State *L, int arg)
 {
 	size_t length;
 	const char *path = luaL_checklstring(L, arg, &length);
@@ -69,7 +72,7 @@ static int sys_stat(lua_State *L)
 	struct stat st;
 
 	if ((lua_toboolean(L, 2) ? lstat : stat)(path, &st) < 0)
-		return fail(L, path, errno);
+		return fail_system(L, path, errno);
 	lua_createtable(L, 0, 8);
 	lua_pushstring(L, type_name(st.st_mode));
 	lua_setfield(L, -2, "type");
@@ -91,7 +94,7 @@ static int sys_readlink(lua_State *L)
 	ssize_t length = readlink(path, target, sizeof target);
 
 	if (length < 0)
-		return fail(L, path, errno);
+		return fail_system(L, path, errno);
 	lua_pushlstring(L, target, (size_t)length);
 	return 1;
 }
@@ -161,10 +164,10 @@ static int sys_mkdir_p(lua_State *L)
 		*slash = '\0';
 		number = make_directory(part, mode);
 		if (number)
-			return fail(L, part, number);
+			return fail_system(L, part, number);
 	}
 	number = make_directory(path, mode);
-	return number ? fail(L, path, number) : succeed(L);
+	return number ? fail_system(L, path, number) : succeed(L);
 }
 
 /* unlink(path): one that is not there is no failure. */
@@ -172,7 +175,7 @@ static int sys_unlink(lua_State *L)
 {
 	const char *path = check_path(L, 1);
 
-	return unlink(path) < 0 && errno != ENOENT ? fail(L, path, errno) : succeed(L);
+	return unlink(path) < 0 && errno != ENOENT ? fail_system(L, path, errno) : succeed(L);
 }
 
 /* realpath(path): the one path of a file or directory that has no link in it */
@@ -182,7 +185,7 @@ static int sys_realpath(lua_State *L)
 	char resolved[PATH_MAX];
 
 	if (!realpath(path, resolved))
-		return fail(L, path, errno);
+		return fail_system(L, path, errno);
 	lua_pushstring(L, resolved);
 	return 1;
 }
@@ -212,7 +215,7 @@ static int sys_list(lua_State *L)
 	lua_setmetatable(L, -2);
 	*directory = opendir(path);
 	if (!*directory)
-		return fail(L, path, errno);
+		return fail_system(L, path, errno);
 	lua_newtable(L);
 	for (errno = 0; (entry = readdir(*directory)) != NULL; errno = 0) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
@@ -221,7 +224,7 @@ static int sys_list(lua_State *L)
 		lua_rawseti(L, -2, ++count);
 	}
 	if (errno)
-		return fail(L, path, errno);
+		return fail_system(L, path, errno);
 	closedir(*directory);
 	*directory = NULL;
 	return 1;
@@ -270,7 +273,7 @@ static int sys_file_digest(lua_State *L)
 	int fd, number = open_regular(path, O_RDONLY, &fd);
 
 	if (number)
-		return fail(L, path, number);
+		return fail_system(L, path, number);
 	while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)) {
 		if (n < 0)
 			continue;
@@ -280,7 +283,7 @@ static int sys_file_digest(lua_State *L)
 	number = n < 0 ? errno : 0;
 	close(fd);
 	if (number)
-		return fail(L, path, number);
+		return fail_system(L, path, number);
 	push_digest(L, digest);
 	push_int(L, size);
 	return 2;
@@ -310,14 +313,14 @@ static int sys_lock(lua_State *L)
 	lua_setmetatable(L, -2);
 	number = open_regular(path, O_RDWR | O_CREAT | O_NOFOLLOW, fd);
 	if (number)
-		return fail(L, path, number);
+		return fail_system(L, path, number);
 	number = try_lock(*fd);
 	if (!number)
 		return 1;
 	close(*fd);
 	*fd = -1;
 	if (number != EWOULDBLOCK)
-		return fail(L, path, number);
+		return fail_system(L, path, number);
 	lua_pushboolean(L, 0);
 	return 1;
 }
@@ -396,7 +399,7 @@ static int sys_replace(lua_State *L)
 	r = push_replacement(L, check_path(L, 1), suffix);
 	r->mode = mode;
 	r->fd = lua_isnoneornil(L, 3) ? mkostemp(r->temporary, O_CLOEXEC) : open_known(r->temporary);
-	return r->fd < 0 ? fail(L, r->path, errno) : 1;
+	return r->fd < 0 ? fail_system(L, r->path, errno) : 1;
 }
 
 int write_all(int fd, const char *text, size_t length)
@@ -437,7 +440,7 @@ static int replacement_write(lua_State *L)
 	const char *text = luaL_checklstring(L, 2, &length);
 	int number = write_all(r->fd, text, length);
 
-	return number ? fail(L, r->path, number) : succeed(L);
+	return number ? fail_system(L, r->path, number) : succeed(L);
 }
 
 static void abandon(struct replacement *r)
@@ -457,7 +460,7 @@ static int replacement_prepare(lua_State *L)
 
 	if (!number)
 		number = sync_file(r->fd);
-	return number ? fail(L, r->path, number) : succeed(L);
+	return number ? fail_system(L, r->path, number) : succeed(L);
 }
 
 static int replacement_commit(lua_State *L)
@@ -472,12 +475,12 @@ static int replacement_commit(lua_State *L)
 		number = errno;
 	if (number) {
 		abandon(r);
-		return fail(L, r->path, number);
+		return fail_system(L, r->path, number);
 	}
 	close(r->fd);
 	r->fd = -1;
 	number = sync_directory(r->directory);
-	return number ? fail(L, r->directory, number) : succeed(L);
+	return number ? fail_system(L, r->directory, number) : succeed(L);
 }
 
 /* temporary(): the path of the new file, for those who write it by themselves */
@@ -547,14 +550,14 @@ static int sys_overwrite(lua_State *L)
 	int source, fd, number = open_regular(from, O_RDONLY | O_NOFOLLOW, &source);
 
 	if (number)
-		return fail(L, from, number);
+		return fail_system(L, from, number);
 	number = open_regular(path, O_WRONLY | O_NOFOLLOW, &fd);
 	if (!number)
 		number = overwrite(fd, source);
 	close(source);
 	if (fd >= 0)
 		close(fd);
-	return number ? fail(L, path, number) : succeed(L);
+	return number ? fail_system(L, path, number) : succeed(L);
 }
 
 /* sync_directory(path): makes what happened to the names in it last */
@@ -563,7 +566,7 @@ static int sys_sync_directory(lua_State *L)
 	const char *path = check_path(L, 1);
 	int number = sync_directory(path);
 
-	return number ? fail(L, path, number) : succeed(L);
+	return number ? fail_system(L, path, number) : succeed(L);
 }
 
 /* -- time and terminals -------------------------------------------------------------------------- */
