@@ -1,6 +1,7 @@
 -- Texts that try to become SQL or a command, wherever the API takes a text: each is stored and given back byte
 -- for byte, or refused as invalid, and nothing else happens.
 local hoststore = require "hoststore"
+local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 local CORPUS = {
@@ -292,7 +293,7 @@ describe("a word that would be a command", function()
     end
     store:close()
     assert.equal(table.concat(given, "\n") .. "\n", system.read(log))
-    assert.same({ "hosts", "note", "words" }, system.files(directory))
+    assert.same({ "hosts", "note", "words" }, publishing.files(directory))
     assert.is_nil(io.open "evil")
     system.remove(directory)
   end)

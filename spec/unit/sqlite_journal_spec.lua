@@ -57,6 +57,6 @@ describe("where a write-ahead log does not work", function()
         .. "journal=truncate on another disk, and bring it back\n"):format(path), (try(journal)))
     end
     assert(hoststore.open("sqlite://" .. path, { journal = "truncate" })):close()
-    assert.equal("truncate\t2\n", (try "auto"))
+    assert.equal("persist\t2\n", (try "auto"))
   end)
 end)
