@@ -10,7 +10,7 @@
 #   make test-valgrind  the conformance specs under valgrind
 #   make lint         luacheck, and all C with gcc and clang and no warning left
 #   make fuzz         each of FUZZ_TARGETS and FUZZ_LUA_TARGETS for FUZZ_SECONDS, FUZZ_JOBS at once
-#   make model        N random commands from the seed SEED on, on a model and on both databases; STORES=sqlite
+#   make model        N random commands from the seed SEED on, on a model and on all databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
@@ -19,10 +19,12 @@
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
+#   make deps-duckdb  fetches DuckDB's library out of an npm package, to build/npm
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are the builder's; so are PKG_CONFIG and, where pkg-config does
 # not know, LUA_INCDIR and the _INCDIR and _LIBDIR of SQLITE3, CJSON and LIBPQ. The PostgreSQL driver
-# is built where libpq is.
+# is built where libpq is, the one for DuckDB where its library is: what deps-duckdb has fetched, or
+# the libduckdb.so that DUCKDB_LIB names; DUCKDB_LIB= builds and tests without.
 
 # LUA alone says which version is meant, too.
 LUA_VERSION := $(or $(LUA_VERSION),$(if $(LUA),$(shell \
@@ -59,8 +61,12 @@ LINK = $(call quiet,LD)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
 CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
 HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo yes))
+DUCKDB_PACKAGE = @duckdb/node-bindings-linux-x64
+DUCKDB_FETCHED = build/npm/node_modules/$(DUCKDB_PACKAGE)/libduckdb.so
+DUCKDB_LIB ?= $(wildcard $(DUCKDB_FETCHED))
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
-	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so)
+	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so) \
+	$(if $(DUCKDB_LIB),$(BUILD)/hoststore/duckdb.so $(BUILD)/hoststore/libduckdb.so)
 TEST_DRIVER = $(BUILD)/hoststore_faulty.so
 TEST_SHIMS = $(BUILD)/no_shared_mmap.so $(BUILD)/slow_fsync.so $(BUILD)/write_log.so $(BUILD)/last_random.so
 TEST_FAILURES = $(BUILD)/failing_calls.so
@@ -79,7 +85,7 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
 	bench bench-sqlite bench-postgres bench-hotplug fuzz fuzz-targets \
-	install uninstall clean deps
+	install uninstall clean deps deps-duckdb
 .DELETE_ON_ERROR:
 
 all: $(MODULES)
@@ -99,6 +105,16 @@ $(BUILD)/hoststore/sqlite.so: $(OBJ)/db_sqlite.o $(OBJ)/lua_driver_sqlite.o
 $(BUILD)/hoststore/postgres.so: $(OBJ)/db_postgres.o $(OBJ)/db_postgres_pool.o $(OBJ)/lua_driver_postgres.o
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(call libs,libpq,pq,$(LIBPQ_LIBDIR))
+
+# The library lies beside the driver, which finds it there, or where the system has it.
+$(BUILD)/hoststore/libduckdb.so: $(DUCKDB_LIB)
+	@mkdir -p $(@D)
+	@ln -sf $(realpath $(DUCKDB_LIB)) $@
+
+# It cannot be unloaded while it has threads.
+$(BUILD)/hoststore/duckdb.so: $(OBJ)/db_duckdb.o $(OBJ)/lua_driver_duckdb.o | $(BUILD)/hoststore/libduckdb.so
+	@mkdir -p $(@D)
+	$(LINK) -Wl,-z,nodelete -Wl,-rpath,'$$ORIGIN' -o $@ $^ -L$(@D) -lduckdb -pthread
 
 $(TEST_DRIVER): $(OBJ)/faulty_driver.o
 	$(LINK) -o $@ $^
@@ -132,6 +148,7 @@ $(OBJ)/faulty_driver.o: spec/support/faulty_driver.c | $(GEN)/hs_sql.h $(OBJ)
 
 $(OBJ)/db_sqlite.o: | $(GEN)/sql_sqlite.h
 $(OBJ)/db_postgres.o: | $(GEN)/sql_postgres.h
+$(OBJ)/db_duckdb.o: | $(GEN)/sql_duckdb.h
 
 $(GEN)/hs_sql.h: sql/compile.lua sql/queries.sql
 	@mkdir -p $(@D)
@@ -153,7 +170,7 @@ run: deps-run
 	@$(MAKE) -s all
 	@BUILD=$(BUILD) LUA=$(INTERPRETER) examples/run.sh
 
-test: deps-test
+test: deps-test deps-duckdb
 	@set -e; for version in $(TEST_VERSIONS); do \
 		$(MAKE) -s test-modules LUA_VERSION=$$version; \
 	done
@@ -163,13 +180,14 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 ASAN_VERSIONS = 5.4 5.1
 
 # The interpreter is not sanitised: the runtime has to be there before it. It is not to remember the
-# thread-local memory of libraries that Lua unloads, where it would look for pointers and crash.
-test-asan: deps-test
+# thread-local memory of libraries that Lua unloads, where it would look for pointers and crash. DuckDB
+# throws exceptions, which the runtime only knows when it finds the library of C++ at once.
+test-asan: deps-test deps-duckdb
 	@set -e; for version in $(ASAN_VERSIONS); do \
 		$(MAKE) -s test-modules LUA_VERSION=$$version BUILD=build/asan-$$version \
 			CFLAGS="-O1 -g $(SANITIZE)"; \
 	done
-	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
+	@RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libstdc++.so.6) \
 		LSAN_OPTIONS=print_suppressions=0:suppressions=$(CURDIR)/spec/support/lsan.supp \
 		ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 UBSAN_OPTIONS=print_stacktrace=1" \
 		spec/support/with_postgres spec/support/run_specs $(ASAN_VERSIONS:%=build/asan-%) -- $(SPECS)
@@ -202,7 +220,7 @@ test-valgrind: deps-valgrind
 SEED = 1
 N = 10000
 
-model: deps-test
+model: deps-test deps-duckdb
 	@$(MAKE) -s test-modules
 	@LUA_PATH="lua/?.lua;lua/?/init.lua;./?.lua;;" LUA_CPATH="$(BUILD)/?.so;;" spec/support/with_postgres \
 		$(INTERPRETER) spec/model/main.lua $(SEED) $(N) "$(STORES)" "$(REPLAY)"
@@ -314,6 +332,15 @@ PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
 PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
 
 deps: deps-test
+
+# DUCKDB_LIB names a library that is there already, or none.
+deps-duckdb:
+ifeq ($(origin DUCKDB_LIB),file)
+	@[ -e $(DUCKDB_FETCHED) ] || { \
+		command -v npm >/dev/null || { echo "npm is missing; install it, or say DUCKDB_LIB=" >&2; exit 1; }; \
+		npm install --prefix build/npm --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
+			$(DUCKDB_PACKAGE)@latest >&2; }
+endif
 
 # Installs what is missing of a list; where there is no apt-get, says what it takes.
 deps-%:

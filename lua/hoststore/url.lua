@@ -106,9 +106,12 @@ local owners = {
   schema = "postgres", notify = "postgres", min_connections = "postgres", max_connections = "postgres",
   acquire_timeout = "postgres", idle_timeout = "postgres",
 }
-local titles = { sqlite = "SQLite", postgres = "PostgreSQL" }
+local titles = { sqlite = "SQLite", postgres = "PostgreSQL", duckdb = "DuckDB" }
 
--- An option of the other database, and what to say about it.
+-- The databases that are files.
+local examples = { sqlite = "sqlite:///etc/hoststore/hosts.db", duckdb = "duckdb:///var/lib/hoststore/hosts.duckdb" }
+
+-- An option of another database, and what to say about it.
 local function find_foreign(given, driver)
   for name in pairs(given) do
     if owners[name] and owners[name] ~= driver then
@@ -134,21 +137,21 @@ local function parse_query(query)
   return found, rest
 end
 
-local function parse_sqlite(text, rest)
+local function parse_file(driver, text, rest)
   local path, query = rest:match("^([^?]*)%??(.*)$")
   if path:match("^//") then
     path = path:sub(3)
     if path ~= ":memory:" and path:sub(1, 1) ~= "/" then
-      return invalid("the database URL names a host; write sqlite:///absolute/path or sqlite:relative/path")
+      return invalid("the database URL names a host; write %s:///absolute/path or %s:relative/path", driver, driver)
     end
   end
-  if path == "" then return invalid("'%s' names no file; write it like sqlite:///etc/hoststore/hosts.db", text) end
+  if path == "" then return invalid("'%s' names no file; write it like %s", text, examples[driver]) end
   local found, unknown = parse_query(query)
   if not found then return nil, unknown end
   if unknown[1] then return invalid("'%s' has an unknown option '%s'", text, unknown[1]:match("^[^=]*")) end
-  local foreign = find_foreign(found, "sqlite")
+  local foreign = find_foreign(found, driver)
   if foreign then return invalid("%s", foreign) end
-  return { driver = "sqlite", location = unescape(path), options = found }
+  return { driver = driver, location = unescape(path), options = found }
 end
 
 -- What is meant for PostgreSQL and would become the name of a file, with a password in it.
@@ -215,14 +218,18 @@ function url.parse(text)
   local scheme, rest = text:match("^(%a[%w+.-]*):(.*)$")
   if not scheme then return parse_path(text) end
   scheme = neutral.lower(scheme)
-  if scheme == "sqlite" then return parse_sqlite(text, rest) end
+  if examples[scheme] then return parse_file(scheme, text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end
   if scheme == "postgres" or scheme == "postgresql" then return parse_postgres(scheme, rest) end
-  return invalid("the database URL has the unknown scheme '%s'; use sqlite:, memory:, postgres: or a path", scheme)
+  return invalid("the database URL has the unknown scheme '%s'; use sqlite:, memory:, postgres:, duckdb: or a path",
+    scheme)
 end
 
 -- What a driver needs, for who lacks it.
-local libraries = { sqlite = "SQLite (Debian: libsqlite3-0)", postgres = "libpq (Debian: libpq5)" }
+local libraries = {
+  sqlite = "SQLite (Debian: libsqlite3-0)", postgres = "libpq (Debian: libpq5)",
+  duckdb = "DuckDB's libduckdb.so (make deps-duckdb fetches it)",
+}
 
 -- Why require failed, as one line, without all the places where a module is not.
 local function reason_of(message)
@@ -284,7 +291,7 @@ function url.open(text, given)
   driver, err = load_driver(target.driver)
   if not driver then return nil, err end
   local create = all.create ~= false and not all.readonly
-  if target.driver == "sqlite" and target.location ~= ":memory:" then
+  if examples[target.driver] and target.location ~= ":memory:" then
     local good
     good, err = check_files(target.location)
     if good and create then good, err = make_parent(target.location) end

@@ -125,8 +125,9 @@ end
 
 local backends = require "spec.support.backends"
 
-for _, source in ipairs(backends) do
-  for _, sink in ipairs(backends) do
+-- DuckDB's memory is filled by what its file is filled by, more slowly than all others.
+for _, source in ipairs { unpack(backends, 1, 4) } do
+  for _, sink in ipairs { unpack(backends, 1, 4) } do
     describe(("copying from %s to %s"):format(source.name, sink.name), function()
       local from, to
       before_each(function()
@@ -295,7 +296,8 @@ for _, backend in ipairs(backends) do
       assert.equal(first, (dump(other)))
     end)
 
-    if backend.reopen then
+    -- DuckDB has nothing that would change what is inserted.
+    if backend.shared then
       it("that the database does not give back as they were are undone", function()
         fill(store)
         local text, target = dump(store), backend.open()
@@ -528,6 +530,7 @@ for _, backend in ipairs(backends) do
         local from = backend.url
         local path = backend.directory() .. "/dump"
         assert(store:dump(path))
+        store:close()
         for _, words in ipairs { { "copy", from }, { "load", path } } do
           local to = backend.make()
           -- It waits at a pipe that nobody writes to.

@@ -414,7 +414,9 @@ for _, backend in ipairs(require "spec.support.backends") do
         expect.failure("readonly", reader:delete_feed "f")
         assert.equal(2, feed:position())
       end)
+    end
 
+    if backend.shared then
       it("that two processes project while a third appends is projected exactly once", function()
         local count = 150
         local pipes = {}

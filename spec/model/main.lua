@@ -1,7 +1,7 @@
 --- The model test at any length, as `make model` runs it:
 ---   main.lua SEED COUNT [STORES] [FILE]
---- runs sequences of the seeds SEED, SEED + 1 … until COUNT commands are done, on the STORES ("sqlite",
---- "postgres" or both: "sqlite,postgres"). With a FILE that holds commands as a failure prints them, just these.
+--- runs sequences of the seeds SEED, SEED + 1 … until COUNT commands are done, on the STORES (some
+--- of "sqlite,postgres,duckdb", all by default). With a FILE that holds commands as a failure prints them, just these.
 local backends = require "spec.support.backends"
 local run = require "spec.model.run"
 local stores = require "spec.model.stores"

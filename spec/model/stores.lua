@@ -1,13 +1,15 @@
---- The databases of the model test. Each sequence has a store of its own: in memory on SQLite, and as a
---- tenant of one database on PostgreSQL, which is faster than a schema for each.
+--- The databases of the model test. Each sequence has a store of its own: in memory on SQLite and DuckDB,
+--- and as a tenant of one database on PostgreSQL, which is faster than a schema for each.
 local backends = require "spec.support.backends"
 local Model = require "spec.model.model"
 
 local stores = {}
 
-local function open_sqlite()
-  return function(clock)
-    return backends[2].open { clock = clock, actor = Model.actor }
+local function in_memory(backend)
+  return function()
+    return function(clock)
+      return backend.open { clock = clock, actor = Model.actor }
+    end
   end
 end
 
@@ -20,14 +22,17 @@ local function open_postgres()
   end
 end
 
-local opens = { sqlite = open_sqlite, postgres = open_postgres }
+local opens, all = { sqlite = in_memory(backends[2]), postgres = open_postgres }, "sqlite,postgres"
+if backends[5] then
+  opens.duckdb, all = in_memory(backends[5]), all .. ",duckdb"
+end
 
 --- The stores of these names, as run.check takes them.
----@param names string?  "sqlite,postgres" by default
+---@param names string?  "sqlite,postgres,duckdb" by default
 ---@return { name: string, open: fun(clock: fun(): number): hoststore.Store }[]
 function stores.open(names)
   local subjects = {}
-  for name in (names or "sqlite,postgres"):gmatch "[^,]+" do
+  for name in (names or all):gmatch "[^,]+" do
     local open = opens[name] or error("there is no store '" .. name .. "'", 0)
     subjects[#subjects + 1] = { name = name, open = open() }
   end

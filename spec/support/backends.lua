@@ -8,11 +8,12 @@
 ---
 --- make() makes room for a database and returns its `url`; open(options) does so and opens it.
 --- reopen(options) opens the one made last once more, and clear() removes it while nobody has it
---- open; backends without them have a database that only one handle can see. finish() closes what
+--- open; backends without them have a database that only one handle can see. shared: other processes
+--- can open it meanwhile. finish() closes what
 --- the test opened and fails it when something is left: a store that does not verify, an open
 --- transaction or connection, a temporary file. directory() is the test's own, removed at its end.
 ---
---- HOSTSTORE_TEST_BACKENDS=sqlite leaves PostgreSQL out, for machines without libpq.
+--- HOSTSTORE_TEST_BACKENDS=sqlite leaves PostgreSQL and DuckDB out, for machines without libpq.
 local faulty = require "hoststore_faulty"
 local hoststore = require "hoststore"
 local system = require "spec.support.system"
@@ -23,6 +24,14 @@ local with_postgres = os.getenv "HOSTSTORE_TEST_BACKENDS" ~= "sqlite"
 local postgres_driver = with_postgres and require "hoststore.postgres"
 package.loaded["hoststore.sqlite"] = faulty.wrap(require "hoststore.sqlite")
 package.loaded["hoststore.postgres"] = with_postgres and faulty.wrap(postgres_driver) or nil
+
+-- Where the driver was not built, for want of DuckDB's library, its databases are none.
+local has_duckdb, duckdb_driver = pcall(require, "hoststore.duckdb")
+if has_duckdb then
+  package.loaded["hoststore.duckdb"] = faulty.wrap(duckdb_driver)
+elseif not duckdb_driver:find("module 'hoststore.duckdb' not found", 1, true) then
+  error(duckdb_driver, 0)
+end
 
 local directory, made
 local handles = {}
@@ -136,26 +145,22 @@ local function finish()
   end
 end
 
-local function file_url()
-  made = made and made + 1 or 1
-  return "sqlite://" .. test_directory() .. "/" .. made .. ".db"
+-- The databases of a driver that keeps them in files.
+local function file_backend(scheme)
+  local file = { name = scheme .. " file" }
+  function file.make()
+    made = made and made + 1 or 1
+    file.url = scheme .. "://" .. test_directory() .. "/" .. made .. ".db"
+    return file.url
+  end
+  function file.clear()
+    assert(os.remove((file.url:gsub("^%w+://", ""))))
+  end
+  return file
 end
 
-local file = { name = "sqlite file" }
-
-function file.make()
-  file.url = file_url()
-  return file.url
-end
-
-function file.clear()
-  assert(os.remove((file.url:gsub("^sqlite://", ""))))
-end
-
-local memory = { name = "sqlite memory" }
-
-function memory.make()
-  return "memory:"
+local function memory_backend(scheme, url)
+  return { name = scheme .. " memory", make = function() return url end }
 end
 
 local postgres = { name = "postgres" }
@@ -178,7 +183,12 @@ function postgres.execute(sql)
   execute((sql:gsub("@", schemas[#schemas] .. ".")))
 end
 
-local backends = { file, memory, with_postgres and postgres or nil }
+local backends = { file_backend "sqlite", memory_backend("sqlite", "memory:"), with_postgres and postgres or nil }
+if has_duckdb and with_postgres then
+  backends[4], backends[5] = file_backend "duckdb", memory_backend("duckdb", "duckdb://:memory:")
+end
+-- Of these, other processes can open a database too while it is open here.
+backends[1].shared, postgres.shared = true, true
 
 for _, backend in ipairs(backends) do
   backend.faulty, backend.finish, backend.directory = faulty, finish, test_directory

@@ -160,7 +160,8 @@ static enum hs_code faulty_describe(struct hs_db *db, hs_row_fn *row, void *cont
 }
 
 /* Opening is not told which driver is meant: so each that is wrapped has a function of its own. */
-static const struct hs_driver *reals[2];
+enum { DRIVERS = 3 };
+static const struct hs_driver *reals[DRIVERS];
 
 static enum hs_code open_first(const struct hs_open *how, struct hs_db **db, struct hs_error *err)
 {
@@ -172,8 +173,13 @@ static enum hs_code open_second(const struct hs_open *how, struct hs_db **db, st
 	return open_real(reals[1], how, db, err);
 }
 
+static enum hs_code open_third(const struct hs_open *how, struct hs_db **db, struct hs_error *err)
+{
+	return open_real(reals[2], how, db, err);
+}
+
 /* abi, name, migrations and open become those of the driver it wraps. */
-static struct hs_driver wrapped[2];
+static struct hs_driver wrapped[DRIVERS];
 static const struct hs_driver faulty = {
 	.close = faulty_close,
 	.begin = faulty_begin,
@@ -197,20 +203,24 @@ static const struct hs_driver *check_driver(lua_State *L)
 	return *(const struct hs_driver **)luaL_checkudata(L, 1, "hoststore.Driver");
 }
 
-/* wrap(driver) -> driver. Two drivers at most. */
+/* wrap(driver) -> driver. Three drivers at most. */
 static int wrap(lua_State *L)
 {
+	static enum hs_code (*const opens[DRIVERS])(const struct hs_open *, struct hs_db **, struct hs_error *) = {
+		open_first, open_second, open_third};
 	const struct hs_driver *real = check_driver(L), **box;
-	int i = reals[0] && reals[0] != real;
+	int i = 0;
 
-	if (reals[i] && reals[i] != real)
-		return luaL_error(L, "two drivers are wrapped already");
+	while (i < DRIVERS && reals[i] && reals[i] != real)
+		i++;
+	if (i == DRIVERS)
+		return luaL_error(L, "%d drivers are wrapped already", DRIVERS);
 	reals[i] = real;
 	wrapped[i] = faulty;
 	wrapped[i].abi = real->abi;
 	wrapped[i].name = real->name;
 	wrapped[i].migrations = real->migrations;
-	wrapped[i].open = i ? open_second : open_first;
+	wrapped[i].open = opens[i];
 	if (!real->backup)
 		wrapped[i].backup = NULL;
 	box = lua_newuserdata(L, sizeof *box);

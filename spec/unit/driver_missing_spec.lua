@@ -1,6 +1,6 @@
 local system = require "spec.support.system"
 
--- What an installation without the PostgreSQL driver can do, told by its last line.
+-- What an installation without the drivers for PostgreSQL and DuckDB can do, told by its last line.
 local SCRIPT = [[
 package.cpath = arg[1] .. "/?.so"
 local hoststore = require "hoststore"
@@ -10,9 +10,11 @@ assert(store:verify().ok)
 store:close()
 local none, err = hoststore.open "postgres://u:secret@localhost/d"
 print(none, err.code, err.retryable, err.message)
+none, err = hoststore.open("duckdb:" .. arg[2])
+print(none, err.code, err.retryable, err.message)
 ]]
 
-describe("hoststore without its PostgreSQL driver", function()
+describe("hoststore without its drivers for PostgreSQL and DuckDB", function()
   local directory, modules
 
   before_each(function()
@@ -31,8 +33,10 @@ describe("hoststore without its PostgreSQL driver", function()
     local pipe = assert(io.popen(command .. " 2>&1"))
     local output = pipe:read "*a"
     pipe:close()
-    local message = output:match "^nil\tunsupported\tfalse\t([^\n]*)\n$"
+    local message, of_duckdb = output:match "^nil\tunsupported\tfalse\t([^\n]*)\nnil\tunsupported\tfalse\t([^\n]*)\n$"
     assert.is_truthy(message, output)
+    assert.matches("install DuckDB's libduckdb.so (make deps-duckdb fetches it) and hoststore's driver for it, " ..
+      "the module hoststore.duckdb: module 'hoststore.duckdb' not found", of_duckdb, 1, true)
     assert.matches("install libpq (Debian: libpq5) and hoststore's driver for it, the module hoststore.postgres",
       message, 1, true)
     assert.is_nil(message:find("secret", 1, true))

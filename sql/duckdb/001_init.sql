@@ -1,0 +1,194 @@
+-- The schema on DuckDB. Texts compare by bytes, times are microseconds since 1970 UTC. The driver has
+-- made the table schema_migrations.
+
+-- The log. `partition` is FNV-1a 64 of the stream id, mod 32.
+CREATE TABLE event_log (
+	tenant TEXT NOT NULL,
+	position BIGINT NOT NULL CHECK (position > 0),
+	stream TEXT NOT NULL,
+	version BIGINT NOT NULL CHECK (version > 0),
+	partition INTEGER NOT NULL CHECK (partition BETWEEN 0 AND 31),
+	id TEXT NOT NULL CHECK (length(id) = 26),
+	type TEXT NOT NULL,
+	data TEXT NOT NULL,
+	metadata TEXT,
+	actor TEXT,
+	reason TEXT,
+	occurred_at BIGINT NOT NULL,
+	recorded_at BIGINT NOT NULL,
+	UNIQUE (tenant, position),
+	UNIQUE (tenant, stream, version),
+	UNIQUE (tenant, id)
+);
+
+-- DuckDB has no triggers. By the name that all databases share events can be read alone: DuckDB refuses
+-- to change or delete rows of a view.
+CREATE VIEW events AS
+SELECT *
+FROM event_log;
+
+-- The read model: live hosts, as their newest event left them. `ip_key` is the address as
+-- text that sorts by number; aliases are separated by a space, tags by a comma.
+-- UNIQUE (tenant, ip_key, hostname) is the duplicate check, on every path.
+CREATE TABLE hosts (
+	tenant TEXT NOT NULL,
+	id TEXT NOT NULL,
+	version BIGINT NOT NULL,
+	position BIGINT NOT NULL,
+	ip_key TEXT NOT NULL,
+	ip TEXT NOT NULL,
+	hostname TEXT NOT NULL,
+	aliases TEXT NOT NULL,
+	comment TEXT,
+	tags TEXT NOT NULL,
+	enabled BOOLEAN NOT NULL,
+	expires_at BIGINT,
+	origin TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL,
+	UNIQUE (tenant, id),
+	UNIQUE (tenant, ip_key, hostname)
+);
+
+CREATE TABLE host_aliases (
+	tenant TEXT NOT NULL,
+	alias TEXT NOT NULL,
+	host TEXT NOT NULL,
+	PRIMARY KEY (tenant, alias, host)
+);
+
+CREATE TABLE host_tags (
+	tenant TEXT NOT NULL,
+	tag TEXT NOT NULL,
+	host TEXT NOT NULL,
+	PRIMARY KEY (tenant, tag, host)
+);
+
+-- Rendered hosts files; `number` tells which is newer, whatever the clock said.
+CREATE TABLE snapshots (
+	tenant TEXT NOT NULL,
+	number BIGINT NOT NULL,
+	id TEXT NOT NULL,
+	name TEXT,
+	"trigger" TEXT NOT NULL,
+	position BIGINT NOT NULL,
+	created_at BIGINT NOT NULL,
+	entry_count BIGINT NOT NULL,
+	content TEXT NOT NULL,
+	UNIQUE (tenant, number),
+	UNIQUE (tenant, id)
+);
+
+-- Saved folds of generic streams, the newest of each.
+CREATE TABLE stream_states (
+	tenant TEXT NOT NULL,
+	stream TEXT NOT NULL,
+	version BIGINT NOT NULL,
+	state TEXT NOT NULL,
+	saved_at BIGINT NOT NULL,
+	PRIMARY KEY (tenant, stream)
+);
+
+-- Every host event with the host's fields as columns.
+CREATE VIEW host_events AS
+SELECT
+	tenant, position, stream, substr(stream, 6) AS host, version, id, type,
+	data ->> '$.ip' AS ip,
+	data ->> '$.hostname' AS hostname,
+	data -> '$.aliases' AS aliases,
+	data ->> '$.comment' AS comment,
+	data -> '$.tags' AS tags,
+	CAST(data ->> '$.enabled' AS BOOLEAN) AS enabled,
+	CAST(data ->> '$.expires_at' AS BIGINT) AS expires_at,
+	data ->> '$.origin' AS origin,
+	CAST(data ->> '$.created_at' AS BIGINT) AS created_at,
+	actor, reason, occurred_at, recorded_at
+FROM events
+WHERE stream >= 'host-' AND stream < 'host.';
+
+-- Live hosts out of the log alone: what the table `hosts` is verified against.
+CREATE VIEW host_entries_current AS
+SELECT
+	tenant, host AS id, version, position, ip, hostname, aliases, comment, tags, enabled,
+	expires_at, origin, created_at, recorded_at AS updated_at
+FROM (
+	SELECT *, ROW_NUMBER() OVER (PARTITION BY tenant, stream ORDER BY version DESC) AS newest
+	FROM host_events
+) AS ranked
+WHERE newest = 1 AND type <> 'HostDeleted';
+
+-- What each host event changed: the field, its value before and after. A creation and a
+-- deletion change the host as a whole: field is NULL.
+CREATE VIEW host_entries_history AS
+SELECT
+	tenant, position, stream, host, hostname, version, type, field,
+	CASE field WHEN 'ip' THEN LAG(ip) OVER one
+		WHEN 'hostname' THEN LAG(hostname) OVER one
+		WHEN 'aliases' THEN LAG(aliases) OVER one ::TEXT
+		WHEN 'comment' THEN LAG(comment) OVER one
+		WHEN 'tags' THEN LAG(tags) OVER one ::TEXT
+		WHEN 'enabled' THEN LAG(enabled) OVER one ::TEXT
+		WHEN 'expires_at' THEN LAG(expires_at) OVER one ::TEXT
+		WHEN 'origin' THEN LAG(origin) OVER one
+	END AS old,
+	CASE field WHEN 'ip' THEN ip
+		WHEN 'hostname' THEN hostname
+		WHEN 'aliases' THEN aliases::TEXT
+		WHEN 'comment' THEN comment
+		WHEN 'tags' THEN tags::TEXT
+		WHEN 'enabled' THEN enabled::TEXT
+		WHEN 'expires_at' THEN expires_at::TEXT
+		WHEN 'origin' THEN origin
+	END AS new,
+	actor, reason, recorded_at
+FROM (
+	SELECT *, CASE type WHEN 'IpAddressChanged' THEN 'ip'
+			WHEN 'HostnameChanged' THEN 'hostname'
+			WHEN 'AliasesChanged' THEN 'aliases'
+			WHEN 'CommentUpdated' THEN 'comment'
+			WHEN 'TagsModified' THEN 'tags'
+			WHEN 'EnabledChanged' THEN 'enabled'
+			WHEN 'ExpiryChanged' THEN 'expires_at'
+			WHEN 'OriginChanged' THEN 'origin'
+		END AS field
+	FROM host_events
+) AS changes
+WINDOW one AS (PARTITION BY tenant, stream ORDER BY version);
+
+CREATE VIEW event_streams AS
+SELECT
+	tenant, stream, MAX(version) AS version, MIN(partition) AS partition, COUNT(*) AS events,
+	MIN(recorded_at) AS created_at, MAX(recorded_at) AS updated_at
+FROM events
+GROUP BY tenant, stream;
+
+-- Gaps and islands: within an unbroken run of versions, version - row number is constant, and
+-- 0 in the run that starts at version 1. The watermark is where that first run ends.
+CREATE VIEW stream_health AS
+SELECT
+	tenant, stream, version, watermark, version - events AS gap_size,
+	CASE WHEN version = 0 THEN 'EMPTY' WHEN version = events THEN 'HEALTHY' ELSE 'HAS_GAPS' END AS status
+FROM (
+	SELECT
+		tenant, stream, MAX(version) AS version, COUNT(*) AS events,
+		COALESCE(MAX(CASE WHEN island = 0 THEN version END), 0) AS watermark
+	FROM (
+		SELECT tenant, stream, version,
+			version - ROW_NUMBER() OVER (PARTITION BY tenant, stream ORDER BY version) AS island
+		FROM events
+	) AS islands
+	GROUP BY tenant, stream
+	UNION ALL
+	SELECT tenant, stream, 0, 0, 0
+	FROM stream_states AS s
+	WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.tenant = s.tenant AND e.stream = s.stream)
+) AS heads;
+
+CREATE VIEW partition_stats AS
+SELECT
+	tenant, partition, COUNT(DISTINCT stream) AS streams, COUNT(*) AS events,
+	MAX(version) AS max_version
+FROM events
+GROUP BY tenant, partition;
+
+INSERT INTO schema_migrations (version) VALUES (1);
