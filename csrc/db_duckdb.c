@@ -23,7 +23,7 @@
 enum {
 	CACHE_SIZE = 24,
 	PARTS = 2,			/* a named statement is so many of DuckDB's at most */
-	COLUMNS = 24,
+	COLUMNS = HS_QUESTION_COLUMNS,
 	NESTED_MAX = 64,
 	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
 };
@@ -120,8 +120,7 @@ static bool says(const char *message, const char *what)
 /* DuckDB tells kinds of failures by a word in front, and the rest in English alone. */
 static enum hs_code code_of(const char *message)
 {
-	if (says(message, "Constraint Error: ") &&
-	    (says(message, "Duplicate key") || says(message, "unique constraint") || says(message, "primary key constraint")))
+	if (says(message, "Constraint Error: ") && says(message, "uplicate key"))
 		return HS_DUPLICATE;
 	if (says(message, "No space left") || says(message, "Disk quota") || says(message, "File too large"))
 		return HS_FULL;
@@ -288,6 +287,7 @@ struct chunk {
 	duckdb_data_chunk data;
 	int columns;
 	duckdb_type types[COLUMNS];
+	bool of_question;		/* a boolean is one, and a text may be a number */
 	const void *values[COLUMNS];
 	const uint64_t *valid[COLUMNS];
 	char *texts[COLUMNS];
@@ -319,7 +319,14 @@ static void take_row(struct chunk *chunk, idx_t number, struct hs_value row[COLU
 			continue;
 		row[i].type = HS_INT;
 		switch (chunk->types[i]) {
-		case DUCKDB_TYPE_BOOLEAN: row[i].i = ((const bool *)values)[number]; break;
+		case DUCKDB_TYPE_BOOLEAN:
+			row[i].i = ((const bool *)values)[number];
+			row[i].type = chunk->of_question ? HS_BOOL : HS_INT;
+			break;
+		case DUCKDB_TYPE_DOUBLE:
+			row[i].r = ((const double *)values)[number];
+			row[i].type = HS_REAL;
+			break;
 		case DUCKDB_TYPE_INTEGER: row[i].i = ((const int32_t *)values)[number]; break;
 		case DUCKDB_TYPE_BIGINT: row[i].i = ((const int64_t *)values)[number]; break;
 		case DUCKDB_TYPE_HUGEINT: row[i].i = small((const struct duckdb_hugeint *)values + number); break;
@@ -344,10 +351,10 @@ static enum hs_code hand_on(struct chunk *chunk, hs_row_fn *on_row, void *contex
 	return code;
 }
 
-static enum hs_code read_rows(struct hs_db *db, duckdb_result *result, hs_row_fn *on_row, void *context,
-			      struct hs_error *err)
+static enum hs_code read_rows(struct hs_db *db, duckdb_result *result, bool of_question, hs_row_fn *on_row,
+			      void *context, struct hs_error *err)
 {
-	struct chunk chunk = {.columns = (int)duckdb_column_count(result)};
+	struct chunk chunk = {.columns = (int)duckdb_column_count(result), .of_question = of_question};
 	enum hs_code code = HS_OK;
 	const char *message;
 
@@ -367,25 +374,36 @@ static enum hs_code read_rows(struct hs_db *db, duckdb_result *result, hs_row_fn
 }
 
 /* Rows are handed on as they come, so a long answer is never held all at once. */
-static enum hs_code run_prepared(struct hs_db *db, const struct prepared *prepared, const struct hs_value *values,
-				 int count, hs_row_fn *row, void *context, struct hs_error *err)
+static enum hs_code run_bound(struct hs_db *db, const struct prepared *prepared, bool of_question, hs_row_fn *row,
+			      void *context, struct hs_error *err)
 {
 	duckdb_pending_result pending = NULL;
 	duckdb_result result = {.internal_data = NULL};
 	enum hs_code code = HS_OK;
 
-	if (!bind(prepared, values, count))
-		return fail_duckdb(db, duckdb_prepare_error(prepared->statement), err);
 	if (prepared->writes ? duckdb_pending_prepared(prepared->statement, &pending)
 			     : duckdb_pending_prepared_streaming(prepared->statement, &pending))
 		code = fail_duckdb(db, duckdb_pending_error(pending), err);
 	else if (duckdb_execute_pending(pending, &result))
 		code = fail_duckdb(db, duckdb_result_error(&result), err);
 	else if (duckdb_result_return_type(result) == DUCKDB_RESULT_TYPE_QUERY_RESULT)
-		code = read_rows(db, &result, row, context, err);
+		code = read_rows(db, &result, of_question, row, context, err);
 	duckdb_destroy_result(&result);
 	duckdb_destroy_pending(&pending);
 	return code;
+}
+
+static enum hs_code run_prepared(struct hs_db *db, const struct prepared *prepared, const struct hs_value *values,
+				 int count, hs_row_fn *row, void *context, struct hs_error *err)
+{
+	if (!bind(prepared, values, count))
+		return fail_duckdb(db, duckdb_prepare_error(prepared->statement), err);
+	return run_bound(db, prepared, false, row, context, err);
+}
+
+static struct hs_value text_value(const char *s)
+{
+	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
 }
 
 /* Runs constant text of any number of statements. */
@@ -564,20 +582,28 @@ static enum hs_code duckdb_query_text(struct hs_db *db, const char *sql, const s
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
-/* Whether the lock of the writer came free within busy_timeout. */
-static bool take_lock(struct hs_db *db)
+/* The time that it is in so many milliseconds. */
+static struct timespec in_time(int milliseconds)
 {
 	struct timespec end;
-	int failed = 0;
-	bool taken;
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += db->busy_timeout / 1000;
-	end.tv_nsec += db->busy_timeout % 1000 * 1000000L;
+	end.tv_sec += milliseconds / 1000;
+	end.tv_nsec += milliseconds % 1000 * 1000000L;
 	if (end.tv_nsec >= 1000000000L) {
 		end.tv_sec++;
 		end.tv_nsec -= 1000000000L;
 	}
+	return end;
+}
+
+/* Whether the lock of the writer came free within busy_timeout. */
+static bool take_lock(struct hs_db *db)
+{
+	struct timespec end = in_time(db->busy_timeout);
+	int failed = 0;
+	bool taken;
+
 	pthread_mutex_lock(&mutex);
 	while (db->instance->writer && !failed)
 		failed = pthread_cond_timedwait(&released, &mutex, &end);
@@ -706,6 +732,212 @@ static enum hs_code duckdb_migrate(struct hs_db *db, int number, struct hs_error
 {
 	db->unnoted = true;
 	return settle(db, execute(db, migrations[number - 1], err));
+}
+
+/* -- questions of users ------------------------------------------------------------------------------------------- */
+
+/* The types that rows have here; what is of another is asked for as text. */
+static bool is_plain(duckdb_type type)
+{
+	return type == DUCKDB_TYPE_BOOLEAN || type == DUCKDB_TYPE_INTEGER || type == DUCKDB_TYPE_BIGINT ||
+	       type == DUCKDB_TYPE_DOUBLE || type == DUCKDB_TYPE_VARCHAR;
+}
+
+/* What a column is asked for as: a number that may have no type here as text. */
+static const char *type_for(duckdb_type type)
+{
+	switch (type) {
+	case DUCKDB_TYPE_TINYINT:
+	case DUCKDB_TYPE_SMALLINT:
+	case DUCKDB_TYPE_UTINYINT:
+	case DUCKDB_TYPE_USMALLINT:
+	case DUCKDB_TYPE_UINTEGER: return "BIGINT";
+	case DUCKDB_TYPE_FLOAT: return "DOUBLE";
+	default: return "VARCHAR";
+	}
+}
+
+static bool is_number(duckdb_type type)
+{
+	return type == DUCKDB_TYPE_HUGEINT || type == DUCKDB_TYPE_UBIGINT || type == DUCKDB_TYPE_DECIMAL ||
+	       type == DUCKDB_TYPE_UHUGEINT;
+}
+
+struct asked {
+	const struct hs_question *question;
+	duckdb_prepared_statement statement;
+	int columns;
+	duckdb_type types[COLUMNS];	/* of the user's columns */
+};
+
+static char *compose_question(const struct asked *asked)
+{
+	size_t room = strlen(asked->question->sql) + 64 + (size_t)asked->columns * 32;
+	char *text = malloc(room), *out = text;
+
+	if (!text)
+		return NULL;
+	out += sprintf(out, "SELECT ");
+	for (int i = 0; i < asked->columns; i++)
+		out += is_plain(asked->types[i]) ? sprintf(out, "%s#%d", i ? ", " : "", i + 1)
+			: sprintf(out, "%sCAST(#%d AS %s)", i ? ", " : "", i + 1, type_for(asked->types[i]));
+	sprintf(out, "%s FROM (\n%s\n) AS asked LIMIT %lld", asked->columns ? "" : "*", asked->question->sql,
+		(long long)asked->question->limit);
+	return text;
+}
+
+/* A text that stands where a SELECT does can be nothing else. */
+static enum hs_code prepare_question(struct hs_db *db, struct asked *asked, struct hs_error *err)
+{
+	char *text = compose_question(asked);
+	enum hs_code code = HS_OK;
+
+	if (!text)
+		return fail_memory(err);
+	if (asked->statement)
+		duckdb_destroy_prepare(&asked->statement);
+	if (duckdb_prepare(db->connection, text, &asked->statement))
+		code = fail_duckdb(db, duckdb_prepare_error(asked->statement), err);
+	free(text);
+	return code;
+}
+
+/* By the user's own text, which has proved to be a SELECT: around it, DuckDB gives new names to equal ones. */
+static enum hs_code tell_names(struct hs_db *db, const struct asked *asked, struct hs_error *err)
+{
+	struct hs_value names[COLUMNS];
+	duckdb_prepared_statement plain = NULL;
+	enum hs_code code = HS_OK;
+
+	if (duckdb_prepare(db->connection, asked->question->sql, &plain))
+		code = fail_duckdb(db, duckdb_prepare_error(plain), err);
+	for (int i = 0; code == HS_OK && i < asked->columns; i++)
+		names[i] = text_value(duckdb_prepared_statement_column_name(plain, (idx_t)i));
+	if (code == HS_OK) {
+		code = asked->question->names(asked->question->context, names, asked->columns, err);
+		for (int i = 0; i < asked->columns; i++)
+			duckdb_free((void *)names[i].s);
+	}
+	duckdb_destroy_prepare(&plain);
+	return code;
+}
+
+static enum hs_code look_at_columns(struct hs_db *db, struct asked *asked, struct hs_error *err)
+{
+	idx_t columns = duckdb_prepared_statement_column_count(asked->statement);
+
+	if (columns > COLUMNS)
+		return fail(err, HS_UNSUPPORTED, "more than %d columns", COLUMNS);
+	asked->columns = (int)columns;
+	for (int i = 0; i < asked->columns; i++)
+		asked->types[i] = duckdb_prepared_statement_column_type(asked->statement, (idx_t)i);
+	return tell_names(db, asked, err);
+}
+
+static enum hs_code bind_question(struct hs_db *db, const struct asked *asked, struct hs_error *err)
+{
+	const struct hs_question *question = asked->question;
+	idx_t wanted = duckdb_nparams(asked->statement);
+	duckdb_state state = DUCKDB_SUCCESS;
+
+	if (wanted > (idx_t)question->count)
+		return fail(err, HS_QUERY, "the parameter $%d has no value", question->count + 1);
+	for (idx_t i = 1; state == DUCKDB_SUCCESS && i <= wanted; i++) {
+		const struct hs_value *value = &question->values[i - 1];
+
+		switch (value->type) {
+		case HS_INT: state = duckdb_bind_int64(asked->statement, i, value->i); break;
+		case HS_TEXT: state = duckdb_bind_varchar_length(asked->statement, i, value->s, value->n); break;
+		case HS_BOOL: state = duckdb_bind_boolean(asked->statement, i, value->i); break;
+		case HS_REAL: state = duckdb_bind_double(asked->statement, i, value->r); break;
+		case HS_NULL: state = duckdb_bind_null(asked->statement, i); break;
+		}
+	}
+	return state == DUCKDB_SUCCESS ? HS_OK : fail_duckdb(db, duckdb_prepare_error(asked->statement), err);
+}
+
+/* Ends a question that takes too long. */
+struct watch {
+	duckdb_connection connection;
+	struct timespec end;
+	pthread_mutex_t mutex;
+	pthread_cond_t answered;
+	bool done, late;
+};
+
+static void *keep_watch(void *context)
+{
+	struct watch *watch = context;
+	int failed = 0;
+
+	pthread_mutex_lock(&watch->mutex);
+	while (!watch->done && !failed)
+		failed = pthread_cond_timedwait(&watch->answered, &watch->mutex, &watch->end);
+	while (!watch->done) {		/* it hears of it only while it runs */
+		watch->late = true;
+		duckdb_interrupt(watch->connection);
+		clock_gettime(CLOCK_REALTIME, &watch->end);
+		watch->end.tv_sec++;
+		pthread_cond_timedwait(&watch->answered, &watch->mutex, &watch->end);
+	}
+	pthread_mutex_unlock(&watch->mutex);
+	return NULL;
+}
+
+static enum hs_code take_answer(void *context, const struct hs_value *row, int columns, struct hs_error *err)
+{
+	const struct asked *asked = context;
+	struct hs_value values[COLUMNS];
+
+	for (int i = 0; i < columns; i++) {
+		values[i] = row[i];
+		if (row[i].type == HS_TEXT && is_number(asked->types[i]))
+			hs_value_shrink(&values[i]);
+	}
+	return asked->question->row(asked->question->context, values, columns, err);
+}
+
+static enum hs_code run_watched(struct hs_db *db, struct asked *asked, struct hs_error *err)
+{
+	struct prepared prepared = {.statement = asked->statement};
+	struct watch watch = {.connection = db->connection, .end = in_time(asked->question->timeout),
+		.mutex = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER};
+	pthread_t thread;
+	enum hs_code code;
+
+	if (pthread_create(&thread, NULL, keep_watch, &watch))
+		return fail_memory(err);
+	code = run_bound(db, &prepared, true, take_answer, asked, err);
+	pthread_mutex_lock(&watch.mutex);
+	watch.done = true;
+	pthread_cond_signal(&watch.answered);
+	pthread_mutex_unlock(&watch.mutex);
+	pthread_join(thread, NULL);
+	if (code && watch.late)
+		return fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", asked->question->timeout);
+	return code;
+}
+
+static enum hs_code duckdb_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	struct asked asked = {.question = question};
+	enum hs_code code = duckdb_begin(db, false, err);
+
+	if (code)
+		return code;
+	code = prepare_question(db, &asked, err);
+	if (code == HS_OK)
+		code = look_at_columns(db, &asked, err);
+	if (code == HS_OK)
+		code = prepare_question(db, &asked, err);
+	if (code == HS_OK)
+		code = bind_question(db, &asked, err);
+	if (code == HS_OK)
+		code = run_watched(db, &asked, err);
+	if (asked.statement)
+		duckdb_destroy_prepare(&asked.statement);
+	duckdb_rollback(db);
+	return code;
 }
 
 /* -- waiting for changes ---------------------------------------------------------------------------------------- */
@@ -1006,11 +1238,6 @@ static enum hs_code duckdb_open_handle(const struct hs_open *how, struct hs_db *
 
 /* -- care ---------------------------------------------------------------------------------------------------------------- */
 
-static struct hs_value text_value(const char *s)
-{
-	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
-}
-
 static enum hs_code duckdb_describe(struct hs_db *db, hs_row_fn *row, void *context, struct hs_error *err)
 {
 	enum hs_code code = HS_OK;
@@ -1039,6 +1266,7 @@ const struct hs_driver hs_duckdb_driver = {
 	.sync = duckdb_sync,
 	.run = duckdb_run,
 	.query = duckdb_query_text,
+	.ask = duckdb_ask,
 	.migrate = duckdb_migrate,
 	.migrations = sizeof migrations / sizeof *migrations,
 	.wait = duckdb_wait,

@@ -6,6 +6,7 @@
  * Within a transaction that has lost its connection everything fails until it has ended; the next
  * call takes another connection. Failures are told apart by SQLSTATE alone: messages are in the
  * server's language. */
+#include <locale.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,14 @@
 #include "sql_postgres.h"
 
 enum {
-	COLUMNS = 24,
+	COLUMNS = HS_QUESTION_COLUMNS,
 	PARAMETERS = 32,		/* more than this many are put into allocated memory */
 	LOOK_EVERY = 250,		/* milliseconds */
 };
 
 /* The types of columns, as in the catalog pg_type. */
-enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23 };
+enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23, TYPE_FLOAT4 = 700, TYPE_FLOAT8 = 701,
+	TYPE_NUMERIC = 1700 };
 
 static const char *const own_statements[] = {
 	[PG_BEGIN_WRITE - HS_SQL_COUNT] = "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -46,6 +48,8 @@ struct pending {
 	bool streaming;			/* there may be many rows: they are not to be held all at once */
 	hs_row_fn *row;
 	void *context;
+	const struct hs_question *asked;	/* by a user, or NULL */
+	bool named;			/* the columns, to who asked */
 };
 
 struct hs_db {
@@ -130,8 +134,17 @@ static enum hs_code send_prepare(struct hs_db *db, int statement, const char *na
 }
 
 struct number {
-	char s[24];
+	char s[32];
 };
+
+/* As every locale reads and writes it, and the server does. */
+static void put_real(char s[32], double real)
+{
+	snprintf(s, 32, "%.17g", real);
+	for (; *s; s++)
+		if (*s == ',')
+			*s = '.';
+}
 
 /* All values go as text; the server knows from the statement what each has to be. */
 static void put_values(const char **texts, struct number *numbers, const struct hs_value *values, int count)
@@ -141,6 +154,11 @@ static void put_values(const char **texts, struct number *numbers, const struct 
 		if (values[i].type == HS_INT) {
 			snprintf(numbers[i].s, sizeof numbers[i].s, "%lld", (long long)values[i].i);
 			texts[i] = numbers[i].s;
+		} else if (values[i].type == HS_REAL) {
+			put_real(numbers[i].s, values[i].r);
+			texts[i] = numbers[i].s;
+		} else if (values[i].type == HS_BOOL) {
+			texts[i] = values[i].i ? "true" : "false";
 		}
 	}
 }
@@ -245,13 +263,56 @@ static void take_row(const PGresult *result, int number, struct hs_value row[COL
 	}
 }
 
-static enum hs_code hand_on(const struct pending *pending, const PGresult *result, struct hs_error *err)
+static locale_t c_locale(void)
+{
+	static locale_t made;
+
+	if (!made)
+		made = newlocale(LC_ALL_MASK, "C", NULL);
+	return made;
+}
+
+/* The types that only questions of users have. */
+static void refine(const PGresult *result, struct hs_value *row, int columns)
+{
+	for (int i = 0; i < columns; i++) {
+		Oid type = PQftype(result, i);
+
+		if (row[i].type == HS_INT && type == TYPE_BOOL) {
+			row[i].type = HS_BOOL;
+		} else if (row[i].type == HS_TEXT && (type == TYPE_FLOAT4 || type == TYPE_FLOAT8)) {
+			row[i].type = HS_REAL;
+			row[i].r = strtod_l(row[i].s, NULL, c_locale());
+		} else if (row[i].type == HS_TEXT && type == TYPE_NUMERIC) {
+			hs_value_shrink(&row[i]);
+		}
+	}
+}
+
+static enum hs_code tell_names(struct pending *pending, const PGresult *result, struct hs_error *err)
+{
+	struct hs_value names[COLUMNS];
+	int columns = PQnfields(result);
+
+	if (pending->named)
+		return HS_OK;
+	if (columns > COLUMNS)
+		return hs_pg_fail(err, HS_UNSUPPORTED, "more than %d columns", COLUMNS);
+	pending->named = true;
+	for (int i = 0; i < columns; i++)
+		names[i] = (struct hs_value){.type = HS_TEXT, .s = PQfname(result, i), .n = strlen(PQfname(result, i))};
+	return pending->asked->names(pending->context, names, columns, err);
+}
+
+static enum hs_code hand_on(struct pending *pending, const PGresult *result, struct hs_error *err)
 {
 	struct hs_value row[COLUMNS];
-	enum hs_code code = HS_OK;
+	enum hs_code code = pending->asked ? tell_names(pending, result, err) : HS_OK;
 
 	for (int i = 0; code == HS_OK && i < PQntuples(result); i++) {
 		take_row(result, i, row, PQnfields(result));
+		if (pending->asked)
+			refine(result, row, PQnfields(result));
 		code = pending->row(pending->context, row, PQnfields(result), err);
 	}
 	return code;
@@ -267,7 +328,7 @@ static enum hs_code check_commit(PGresult *result, struct hs_error *err)
 
 /* Reads the answer to one statement, all of it: wanted or not, the server has sent it. CODE is the
  * failure of an earlier one, which counts; what stands behind it was skipped. */
-static enum hs_code read_answer(struct hs_db *db, const struct pending *pending, enum hs_code code,
+static enum hs_code read_answer(struct hs_db *db, struct pending *pending, enum hs_code code,
 				struct hs_error *err)
 {
 	bool prepared = false, answered = false, wanted = code == HS_OK;
@@ -419,8 +480,8 @@ static enum hs_code send_query(struct hs_db *db, struct hs_pg_cached *slot, cons
 	return code ? code : send_prepared(db, -1, name_of('q', slot->number).s, values, count, row, context, err);
 }
 
-static enum hs_code postgres_query(struct hs_db *db, const char *sql, const struct hs_value *values, int count,
-				   hs_row_fn *row, void *context, struct hs_error *err)
+static enum hs_code query(struct hs_db *db, const char *sql, const struct hs_value *values, int count,
+			  hs_row_fn *row, void *context, const struct hs_question *asked, struct hs_error *err)
 {
 	struct hs_error ignored;
 	struct hs_pg_cached *slot;
@@ -434,6 +495,7 @@ static enum hs_code postgres_query(struct hs_db *db, const char *sql, const stru
 		code = send_query(db, slot, sql, values, count, row, context, err);
 	if (code == HS_OK) {
 		stream_last(db);
+		db->pending[db->pending_count - 1].asked = asked;
 		code = postgres_sync(db, err);
 	} else {
 		postgres_sync(db, &ignored);
@@ -444,6 +506,12 @@ static enum hs_code postgres_query(struct hs_db *db, const char *sql, const stru
 	}
 	be_done(db);
 	return code;
+}
+
+static enum hs_code postgres_query(struct hs_db *db, const char *sql, const struct hs_value *values, int count,
+				   hs_row_fn *row, void *context, struct hs_error *err)
+{
+	return query(db, sql, values, count, row, context, NULL, err);
 }
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
@@ -538,6 +606,68 @@ static enum hs_code postgres_commit(struct hs_db *db, struct hs_error *err)
 					  "commit, which may have been made or not: %s",
 					  PQerrorMessage(db->session->connection));
 	}
+	postgres_rollback(db);
+	return code;
+}
+
+/* -- questions of users ------------------------------------------------------------------------------------------- */
+
+/* What a SELECT could reach beyond the tables with, or beyond its own transaction. Most of it takes a
+ * superuser, who is made another role; these words could undo that, or leave something behind. */
+static const char *const refused[] = {
+	"set_config", "dblink", "_to_xml", "pg_advisory", "pg_try_advisory", "pg_terminate_backend", "pg_cancel_backend",
+	"pg_read_", "pg_ls_", "pg_stat_file", "pg_reload_conf", "pg_rotate_logfile", "pg_switch_wal", "pg_promote",
+	"pg_authid", "pg_shadow", "pg_user_mapping", "pg_hba", "pg_notify", "lo_", "loread", "lowrite", "u&\"",
+};
+
+static enum hs_code check_words(const char *sql, struct hs_error *err)
+{
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+		if (strcasestr(sql, refused[i]))
+			return hs_pg_fail(err, HS_READONLY, "only a SELECT that reads the tables is answered, and '%s' could do "
+					  "more", refused[i]);
+	return HS_OK;
+}
+
+/* A superuser gives up all rights but to read, for this transaction. */
+static enum hs_code confine(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	struct hs_value timeout = {.type = HS_INT, .i = question->timeout};
+	enum hs_code code = postgres_query(db, "SELECT set_config('statement_timeout', CAST($1 AS text), true)",
+					   &timeout, 1, NULL, NULL, err);
+
+	return code ? code : postgres_query(db, "SELECT set_config('role', 'pg_read_all_data', true) FROM pg_roles"
+					    " WHERE rolname = current_user AND rolsuper", NULL, 0, NULL, NULL, err);
+}
+
+/* A text that stands where a SELECT does can be nothing else. */
+static enum hs_code ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	size_t room = strlen(question->sql) + 80;
+	char *sql = malloc(room);
+	enum hs_code code;
+
+	if (!sql)
+		return fail_memory(err);
+	snprintf(sql, room, "SELECT * FROM (\n%s\n) AS asked LIMIT %lld", question->sql, (long long)question->limit);
+	code = query(db, sql, question->values, question->count, question->row, question->context, question, err);
+	free(sql);
+	if (code == HS_BUSY)
+		return hs_pg_fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+	return code;
+}
+
+static enum hs_code postgres_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	enum hs_code code = check_words(question->sql, err);
+
+	if (code == HS_OK)
+		code = postgres_begin(db, false, err);
+	if (code)
+		return code;
+	code = confine(db, question, err);
+	if (code == HS_OK)
+		code = ask(db, question, err);
 	postgres_rollback(db);
 	return code;
 }
@@ -776,6 +906,7 @@ const struct hs_driver hs_postgres_driver = {
 	.sync = postgres_sync,
 	.run = postgres_run,
 	.query = postgres_query,
+	.ask = postgres_ask,
 	.wait = postgres_wait,
 	.migrate = postgres_migrate,
 	.migrations = sizeof migrations / sizeof *migrations,

@@ -209,7 +209,7 @@ static int bind(sqlite3_stmt *statement, const struct hs_value *values, int coun
 enum { COLUMNS = 24 };
 
 /* False when there is no memory for a text. */
-static bool take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int columns)
+static bool take_row(sqlite3_stmt *statement, struct hs_value *row, int columns)
 {
 	for (int i = 0; i < columns; i++) {
 		row[i] = (struct hs_value){.type = HS_NULL, .s = ""};
@@ -219,6 +219,10 @@ static bool take_row(sqlite3_stmt *statement, struct hs_value row[COLUMNS], int 
 		case SQLITE_INTEGER:
 			row[i].type = HS_INT;
 			row[i].i = sqlite3_column_int64(statement, i);
+			break;
+		case SQLITE_FLOAT:
+			row[i].type = HS_REAL;
+			row[i].r = sqlite3_column_double(statement, i);
 			break;
 		default:
 			row[i].type = HS_TEXT;
@@ -327,6 +331,122 @@ static enum hs_code sqlite_query(struct hs_db *db, const char *sql, const struct
 	}
 	db->cache[slot].used = ++db->clock;
 	return run_statement(db, db->cache[slot].statement, values, count, row, context, err);
+}
+
+/* -- questions of users ---------------------------------------------------------------------------------- */
+
+/* What SQLite asks of each thing that a statement would do, those of views within it too. */
+static int allow(void *context, int action, const char *first, const char *second, const char *database,
+		 const char *view)
+{
+	(void)context, (void)first, (void)database, (void)view;
+	switch (action) {
+	case SQLITE_SELECT:
+	case SQLITE_READ:
+	case SQLITE_RECURSIVE: return SQLITE_OK;
+	case SQLITE_FUNCTION: return second && strcmp(second, "load_extension") != 0 ? SQLITE_OK : SQLITE_DENY;
+	default: return SQLITE_DENY;
+	}
+}
+
+static int is_late(void *context)
+{
+	return monotonic_ms() > *(const int64_t *)context;
+}
+
+static enum hs_code prepare_question(struct hs_db *db, const struct hs_question *question, sqlite3_stmt **statement,
+				     struct hs_error *err)
+{
+	const char *rest;
+	int rc = sqlite3_prepare_v2(db->sqlite, question->sql, -1, statement, &rest);
+
+	if (rc == SQLITE_AUTH || (rc == SQLITE_OK && !sqlite3_stmt_readonly(*statement)))
+		return fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
+			    rc ? sqlite3_errmsg(db->sqlite) : "this one would write");
+	if (rc != SQLITE_OK)
+		return fail_sqlite(db, rc, err);
+	if (!*statement || *rest)
+		return fail(err, HS_QUERY, "this is not one statement");
+	if (sqlite3_column_count(*statement) > HS_QUESTION_COLUMNS)
+		return fail(err, HS_UNSUPPORTED, "more than %d columns", HS_QUESTION_COLUMNS);
+	return HS_OK;
+}
+
+/* Parameters are $1, $2, or ?1, ?2. */
+static enum hs_code bind_question(struct hs_db *db, const struct hs_question *question, sqlite3_stmt *statement,
+				  struct hs_error *err)
+{
+	int rc = SQLITE_OK;
+
+	for (int i = 1; rc == SQLITE_OK && i <= sqlite3_bind_parameter_count(statement); i++) {
+		const char *name = sqlite3_bind_parameter_name(statement, i);
+		int number = name ? atoi(name + 1) : i;
+		const struct hs_value *value = &question->values[number - 1];
+
+		if (number < 1 || number > question->count)
+			return fail(err, HS_QUERY, "the parameter %s has no value", name ? name : "?");
+		if (value->type == HS_REAL)
+			rc = sqlite3_bind_double(statement, i, value->r);
+		else if (value->type == HS_TEXT)
+			rc = sqlite3_bind_text64(statement, i, value->s, value->n, SQLITE_STATIC, SQLITE_UTF8);
+		else if (value->type != HS_NULL)
+			rc = sqlite3_bind_int64(statement, i, value->i);
+	}
+	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+static enum hs_code tell_names(const struct hs_question *question, sqlite3_stmt *statement, struct hs_error *err)
+{
+	struct hs_value names[HS_QUESTION_COLUMNS];
+	int columns = sqlite3_column_count(statement);
+
+	for (int i = 0; i < columns; i++) {
+		const char *name = sqlite3_column_name(statement, i);
+
+		names[i] = (struct hs_value){.type = HS_TEXT, .s = name ? name : "", .n = name ? strlen(name) : 0};
+	}
+	return question->names(question->context, names, columns, err);
+}
+
+static enum hs_code answer(struct hs_db *db, const struct hs_question *question, sqlite3_stmt *statement,
+			   struct hs_error *err)
+{
+	struct hs_value row[HS_QUESTION_COLUMNS];
+	int columns = sqlite3_column_count(statement), rc;
+	enum hs_code code = tell_names(question, statement, err);
+
+	while (code == HS_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!take_row(statement, row, columns))
+			return fail_sqlite(db, SQLITE_NOMEM, err);
+		code = question->row(question->context, row, columns, err);
+	}
+	if (code)
+		return code == HS_STOP ? HS_OK : code;
+	if (rc == SQLITE_INTERRUPT)
+		return fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+	if (rc == SQLITE_AUTH)
+		return fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
+			    sqlite3_errmsg(db->sqlite));
+	return rc == SQLITE_DONE ? HS_OK : fail_sqlite(db, rc, err);
+}
+
+static enum hs_code sqlite_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	int64_t end = monotonic_ms() + question->timeout;
+	sqlite3_stmt *statement = NULL;
+	enum hs_code code;
+
+	sqlite3_set_authorizer(db->sqlite, allow, NULL);
+	sqlite3_progress_handler(db->sqlite, 1000, is_late, &end);
+	code = prepare_question(db, question, &statement, err);
+	if (code == HS_OK)
+		code = bind_question(db, question, statement, err);
+	if (code == HS_OK)
+		code = answer(db, question, statement, err);
+	sqlite3_finalize(statement);
+	sqlite3_progress_handler(db->sqlite, 0, NULL, NULL);
+	sqlite3_set_authorizer(db->sqlite, NULL, NULL);
+	return code;
 }
 
 /* Runs constant text of any number of statements. */
@@ -904,6 +1024,7 @@ const struct hs_driver hs_sqlite_driver = {
 	.sync = sqlite_sync,
 	.run = sqlite_run,
 	.query = sqlite_query,
+	.ask = sqlite_ask,
 	.migrate = sqlite_migrate,
 	.migrations = sizeof migrations / sizeof *migrations,
 	.wait = sqlite_wait,

@@ -16,11 +16,10 @@ typedef struct duckdb_handle *duckdb_database, *duckdb_connection, *duckdb_confi
 typedef enum { DUCKDB_SUCCESS, DUCKDB_ERROR } duckdb_state;
 
 typedef enum {
-	DUCKDB_TYPE_BOOLEAN = 1,
-	DUCKDB_TYPE_INTEGER = 4,
-	DUCKDB_TYPE_BIGINT = 5,
-	DUCKDB_TYPE_HUGEINT = 16,
-	DUCKDB_TYPE_VARCHAR = 17,
+	DUCKDB_TYPE_BOOLEAN = 1, DUCKDB_TYPE_TINYINT = 2, DUCKDB_TYPE_SMALLINT = 3, DUCKDB_TYPE_INTEGER = 4,
+	DUCKDB_TYPE_BIGINT = 5, DUCKDB_TYPE_UTINYINT = 6, DUCKDB_TYPE_USMALLINT = 7, DUCKDB_TYPE_UINTEGER = 8,
+	DUCKDB_TYPE_UBIGINT = 9, DUCKDB_TYPE_FLOAT = 10, DUCKDB_TYPE_DOUBLE = 11, DUCKDB_TYPE_HUGEINT = 16,
+	DUCKDB_TYPE_VARCHAR = 17, DUCKDB_TYPE_DECIMAL = 19, DUCKDB_TYPE_UHUGEINT = 32,
 } duckdb_type;
 
 typedef enum { DUCKDB_STATEMENT_TYPE_SELECT = 1 } duckdb_statement_type;
@@ -66,6 +65,8 @@ void duckdb_destroy_config(duckdb_config *config);
 duckdb_state duckdb_open_ext(const char *path, duckdb_database *database, duckdb_config config, char **message);
 void duckdb_close(duckdb_database *database);
 duckdb_state duckdb_connect(duckdb_database database, duckdb_connection *connection);
+/* Ends what the connection runs, from another thread. */
+void duckdb_interrupt(duckdb_connection connection);
 void duckdb_disconnect(duckdb_connection *connection);
 
 duckdb_state duckdb_query(duckdb_connection connection, const char *sql, duckdb_result *result);
@@ -75,10 +76,18 @@ const char *duckdb_prepare_error(duckdb_prepared_statement prepared);
 void duckdb_destroy_prepare(duckdb_prepared_statement *prepared);
 duckdb_statement_type duckdb_prepared_statement_type(duckdb_prepared_statement prepared);
 
+idx_t duckdb_prepared_statement_column_count(duckdb_prepared_statement prepared);
+/* To be freed. */
+const char *duckdb_prepared_statement_column_name(duckdb_prepared_statement prepared, idx_t column);
+duckdb_type duckdb_prepared_statement_column_type(duckdb_prepared_statement prepared, idx_t column);
+
 /* Parameters are counted from 1. */
+idx_t duckdb_nparams(duckdb_prepared_statement prepared);
 duckdb_state duckdb_bind_int64(duckdb_prepared_statement prepared, idx_t index, int64_t value);
 duckdb_state duckdb_bind_varchar_length(duckdb_prepared_statement prepared, idx_t index, const char *text,
 					idx_t length);
+duckdb_state duckdb_bind_double(duckdb_prepared_statement prepared, idx_t index, double value);
+duckdb_state duckdb_bind_boolean(duckdb_prepared_statement prepared, idx_t index, bool value);
 duckdb_state duckdb_bind_null(duckdb_prepared_statement prepared, idx_t index);
 
 duckdb_state duckdb_pending_prepared(duckdb_prepared_statement prepared, duckdb_pending_result *pending);

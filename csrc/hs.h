@@ -9,7 +9,7 @@
  *   import    what one entry means          snapshot rendered files, restore
  *   policy    rules asked before a write    match    Lua's patterns, with a limit
  *   record    all a tenant has, row by row  dump     records as lines of text
- *   load      records into an empty tenant
+ *   load      records into an empty tenant  query    questions of users, in SQL
  *
  * Functions that can fail return enum hs_code and, when it is not HS_OK, have filled *err.
  * What a function returns lives in the arena it was given. Strings are UTF-8, end with a NUL and
@@ -765,5 +765,24 @@ enum hs_code hs_load_is_whole(const struct hs_load *load, struct hs_error *err);
 /* Makes the read model, then proves that the store verifies and gives back what was loaded. */
 enum hs_code hs_load_finish(struct hs_store *store, struct hs_load *load, struct hs_error *err);
 void hs_load_end(struct hs_load *load);
+
+/* -- query: questions of users, in SQL ------------------------------------------------------------- */
+
+/* Rows as they came: COLUMNS values each. Of columns of the same name, the later ones get a number. */
+struct hs_answer {
+	struct hs_arena *arena;
+	int64_t limit;			/* no more rows than that */
+	const char *names[HS_QUESTION_COLUMNS];
+	int columns;
+	struct hs_value *values;
+	size_t count, room;		/* of the values */
+	int64_t rows;
+	bool more;			/* there are more than the limit */
+};
+
+/* Asks one SELECT, outside transactions. It sees all tenants, writes nothing, and is ended after TIMEOUT
+ * milliseconds. ANSWER has its arena and limit, and is empty. */
+enum hs_code hs_ask(struct hs_store *store, const char *sql, const struct hs_value *values, int count, int timeout,
+		    struct hs_answer *answer, struct hs_error *err);
 
 #endif

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
-#define HS_DRIVER_ABI 3
+#define HS_DRIVER_ABI 4
 
 /* What can go wrong. The names users see (hs_code_name) are these in lower case. */
 enum hs_code {
@@ -50,11 +51,13 @@ struct hs_error {
 	const struct hs_host *current;	/* on a conflict: the host as it is now, or NULL */
 };
 
-enum hs_type { HS_NULL, HS_INT, HS_TEXT };
+/* The last two are only what a question, see below, is about. */
+enum hs_type { HS_NULL, HS_INT, HS_TEXT, HS_BOOL, HS_REAL };
 
 struct hs_value {
 	enum hs_type type;
-	int64_t i;
+	int64_t i;		/* of a boolean 0 or 1 */
+	double r;
 	const char *s;		/* n bytes and a NUL after them; in a row never NULL */
 	size_t n;
 };
@@ -64,6 +67,35 @@ struct hs_value {
  * A row callback runs no statement itself. */
 typedef enum hs_code hs_row_fn(void *context, const struct hs_value *row, int columns,
 			       struct hs_error *err);
+
+/* A SELECT that a user has written. */
+struct hs_question {
+	const char *sql;		/* without a ';' */
+	const struct hs_value *values;	/* of $1, $2 ... */
+	int count;
+	int64_t limit;			/* no more rows are wanted */
+	int timeout;			/* milliseconds */
+	hs_row_fn *names;		/* called once, before the rows, with the columns' names as texts */
+	hs_row_fn *row;
+	void *context;
+};
+
+enum { HS_QUESTION_COLUMNS = 100 };
+
+/* What a database writes for a number too large or too exact for an HS_INT or HS_REAL stays the text it is;
+ * an integer that fits becomes one. */
+static inline void hs_value_shrink(struct hs_value *value)
+{
+	const char *digits = value->s + (*value->s == '-');
+	size_t length = 0;
+
+	while (digits[length] >= '0' && digits[length] <= '9')
+		length++;
+	if (length == 0 || length > 18 || digits[length])
+		return;
+	value->type = HS_INT;
+	value->i = strtoll(value->s, NULL, 10);
+}
 
 /* How to open a database. Strings are never NULL unless said so. */
 struct hs_open {
@@ -111,6 +143,10 @@ struct hs_driver {
 			    int count, hs_row_fn *row, void *context, struct hs_error *err);
 	enum hs_code (*query)(struct hs_db *db, const char *sql, const struct hs_value *values,
 			      int count, hs_row_fn *row, void *context, struct hs_error *err);
+	/* Outside transactions. Answers a user's question, and nothing but a question: it writes nothing, changes
+	 * no setting, and reaches nothing outside the database. What a refused one tried is HS_READONLY, or
+	 * HS_QUERY where the database does not know it. HS_QUERY, too, when it takes longer than the timeout. */
+	enum hs_code (*ask)(struct hs_db *db, const struct hs_question *question, struct hs_error *err);
 	/* Returns when the database may have changed since the last call, or after MILLISECONDS; early is
 	 * allowed. Outside transactions. */
 	enum hs_code (*wait)(struct hs_db *db, int milliseconds, struct hs_error *err);

@@ -871,6 +871,10 @@ static void push_value(lua_State *L, const struct hs_value *value)
 		push_int(L, value->i);
 	else if (value->type == HS_TEXT)
 		lua_pushlstring(L, value->s, value->n);
+	else if (value->type == HS_BOOL)
+		lua_pushboolean(L, (int)value->i);
+	else if (value->type == HS_REAL)
+		lua_pushnumber(L, value->r);
 	else
 		lua_pushnil(L);
 }
@@ -914,6 +918,71 @@ static int core_partition_stats(lua_State *L)
 static int core_log_counts(lua_State *L)
 {
 	return push_rows(L, HS_SQL_LOG_COUNTS, (const char *const[]){"events", "streams", NULL});
+}
+
+/* The values of the array at ARG, of `n` items; the sign for nothing, hoststore.null, is NULL. */
+static struct hs_value *check_values(lua_State *L, int arg, struct hs_arena *arena, int count)
+{
+	struct hs_value *values = hs_alloc(arena, ((size_t)count + 1) * sizeof *values);
+
+	for (int i = 0; values && i < count; i++) {
+		values[i] = (struct hs_value){.s = ""};
+		lua_rawgeti(L, arg, i + 1);
+		if (lua_type(L, -1) == LUA_TBOOLEAN) {
+			values[i].type = HS_BOOL;
+			values[i].i = lua_toboolean(L, -1);
+		} else if (lua_type(L, -1) == LUA_TNUMBER) {
+			values[i].r = lua_tonumber(L, -1);
+			values[i].type = values[i].r >= -9007199254740992.0 && values[i].r <= 9007199254740992.0 &&
+				values[i].r == (double)(int64_t)values[i].r ? HS_INT : HS_REAL;
+			values[i].i = values[i].type == HS_INT ? (int64_t)values[i].r : 0;
+#if LUA_VERSION_NUM >= 503
+			if (lua_isinteger(L, -1)) {
+				values[i].type = HS_INT;
+				values[i].i = (int64_t)lua_tointeger(L, -1);
+			}
+#endif
+		} else if (lua_type(L, -1) == LUA_TSTRING) {
+			values[i].type = HS_TEXT;
+			values[i].s = lua_tolstring(L, -1, &values[i].n);
+		}
+		lua_pop(L, 1);	/* the array keeps it */
+	}
+	return values;
+}
+
+/* ask(store, sql, {values}, count, limit, seconds) -> rows; rows.columns, rows.more */
+static int core_ask(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	const char *sql = check_text(L, 2, "the SQL");
+	int count = (int)check_int(L, 4, "count"), timeout = (int)(lua_tonumber(L, 6) * 1000);
+	struct hs_answer answer = {.limit = check_int(L, 5, "limit"), .arena = push_box(L)};
+	struct hs_value *values = check_values(L, 3, answer.arena, count);
+	struct hs_error err;
+
+	if (!values)
+		return luaL_error(L, "not enough memory");
+	if (hs_ask(store, sql, values, count, timeout, &answer, &err))
+		return push_failure(L, 1, &err);
+	lua_createtable(L, (int)answer.rows, 2);
+	for (int64_t i = 0; i < answer.rows; i++) {
+		lua_createtable(L, 0, answer.columns);
+		for (int k = 0; k < answer.columns; k++) {
+			push_value(L, &answer.values[i * answer.columns + k]);
+			lua_setfield(L, -2, answer.names[k]);
+		}
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+	lua_createtable(L, answer.columns, 0);
+	for (int k = 0; k < answer.columns; k++) {
+		push_text(L, answer.names[k]);
+		lua_rawseti(L, -2, k + 1);
+	}
+	lua_setfield(L, -2, "columns");
+	lua_pushboolean(L, answer.more);
+	lua_setfield(L, -2, "more");
+	return 1;
 }
 
 /* describe(store) -> {name = value} */
@@ -1689,7 +1758,7 @@ static const luaL_Reg functions[] = {
 	{"stream_version", core_stream_version}, {"position", core_position}, {"streams", core_streams},
 	{"state_save", core_state_save}, {"state_load", core_state_load},
 	{"stream_health", core_stream_health}, {"partition_stats", core_partition_stats},
-	{"log_counts", core_log_counts}, {"describe", core_describe}, {"history", core_history},
+	{"log_counts", core_log_counts}, {"describe", core_describe}, {"ask", core_ask}, {"history", core_history},
 	{"diff", core_diff}, {"verify", core_verify}, {"begin", core_begin}, {"finish", core_finish},
 	{"call", core_call}, {"feed_read", core_feed_read}, {"feed_ack", core_feed_ack},
 	{"feed_progress", core_feed_progress}, {"feeds", core_feeds}, {"feed_delete", core_feed_delete},

@@ -20,6 +20,7 @@ local COMMANDS = {
   feed_list = "feeds", feed_read = "feeds", feed_ack = "feeds", feed_rm = "feeds", follow = "feeds",
   copy = "copies", dump = "copies", load = "copies",
   policy_check = "policy", policy_test = "policy", policy_explain = "policy", policy_apply = "policy",
+  sql = "sql",
   verify = "upkeep", stats = "upkeep", check = "upkeep",
 }
 

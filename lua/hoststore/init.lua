@@ -47,7 +47,7 @@ local modules = {
   copy_to = "copy", dump = "copy", load = "copy",
   render = "template",
   import = "import", plan = "plan", export = "export", publish = "publish", publish_outputs = "publish",
-  follow = "follow",
+  follow = "follow", query = "query",
   outputs = "policy", explain_policies = "policy", plan_policies = "policy", apply_policy_retention = "policy",
   feed = "feed", feeds = "feed", delete_feed = "feed",
 }

@@ -246,9 +246,9 @@ local function load_driver(name)
   })
 end
 
--- What SQLite opens with a database, following links by hand, which the system would not follow in /tmp. Any
+-- What SQLite or DuckDB opens with a database, following links by hand, which the system would not follow in /tmp. Any
 -- other user could put a journal there, which would be played into the database.
-local FILES = { "", "-journal", "-wal", "-shm", "-checkpoint" }
+local FILES = { "", "-journal", "-wal", "-shm", "-checkpoint", ".wal" }
 
 local function check_files(location)
   for _, suffix in ipairs(FILES) do

@@ -29,6 +29,7 @@ package.loaded["hoststore.postgres"] = with_postgres and faulty.wrap(postgres_dr
 local has_duckdb, duckdb_driver = pcall(require, "hoststore.duckdb")
 if has_duckdb then
   package.loaded["hoststore.duckdb"] = faulty.wrap(duckdb_driver)
+  has_duckdb = not os.getenv "HOSTSTORE_WITHOUT_DUCKDB"
 elseif not duckdb_driver:find("module 'hoststore.duckdb' not found", 1, true) then
   error(duckdb_driver, 0)
 end

@@ -1,7 +1,8 @@
 /* faulty_driver.c -- a driver for tests: forwards to another one and fails its n-th call.
  *
  * wrap(driver) gives a driver like any other, one for each of a few. Of the calls made through it, begin, commit, send,
- * run, query, migrate, wait, backup and describe are counted, and some of them can be told to fail the way databases do:
+ * run, query, ask, migrate, wait, backup and describe are counted, and some of them can be told to fail the way
+ * databases do:
  *   "query"       the statement is refused, the transaction goes on
  *   "busy"        so it is here, too: somebody else holds a lock
  *   "full"        no space is left, and the database has ended the transaction by itself
@@ -138,6 +139,11 @@ static enum hs_code faulty_query(struct hs_db *db, const char *sql, const struct
 	return db->driver->query(db->real, sql, values, count, row, context, err);
 }
 
+static enum hs_code faulty_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
+{
+	return is_due() ? fail(fail_code, err) : db->driver->ask(db->real, question, err);
+}
+
 static enum hs_code faulty_migrate(struct hs_db *db, int number, struct hs_error *err)
 {
 	return is_due() ? fail_statement(db, err) : db->driver->migrate(db->real, number, err);
@@ -190,6 +196,7 @@ static const struct hs_driver faulty = {
 	.sync = faulty_sync,
 	.run = faulty_run,
 	.query = faulty_query,
+	.ask = faulty_ask,
 	.migrate = faulty_migrate,
 	.wait = faulty_wait,
 	.backup = faulty_backup,

@@ -11,6 +11,16 @@ FROM schema_migrations;
 SELECT 'events can be changed: it is no view any more'
 WHERE NOT EXISTS (SELECT 1 FROM duckdb_views() WHERE view_name = 'events' AND schema_name = 'main');
 
+-- name: log_position
+SELECT COALESCE(MAX(position), 0)
+FROM event_log
+WHERE tenant = $1;
+
+-- name: stream_version
+SELECT COALESCE(MAX(version), 0)
+FROM event_log
+WHERE tenant = $1 AND stream = $2;
+
 -- name: invalid_bodies
 -- DuckDB takes the escape of half a surrogate pair, which stands for a byte that is no UTF-8, for no JSON:
 -- a space in its place changes nothing else.

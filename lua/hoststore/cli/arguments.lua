@@ -306,6 +306,21 @@ The copy is read back and verified before it is committed.]], [[
   command:argument("file", "The dump (default, and -: standard input)."):args "?":default "-"
 end
 
+local function sql_command(parser)
+  local command = add(parser, "sql", "Ask a SELECT of the database.", [[
+It reads the views and tables that README lists, of all tenants, and can do
+nothing but that. $1, $2 ... stand for the values of --param, which are texts;
+a CAST makes something else of one.]], [[
+   hoststore sql 'SELECT hostname, COUNT(*) AS changes FROM host_events GROUP BY hostname'
+   hoststore sql "SELECT * FROM host_entries_history WHERE actor = \$1" --param alice --csv]])
+  command:argument("sql", "The SELECT."):args(1)
+  command:option("--param", "The value of the next parameter."):count "*":argname "<text>"
+  command:option("--limit", "At most so many rows (default: 10000)."):argname "<n>":convert(values.whole)
+  command:option("--timeout", "Give up after so many seconds (default: 60)."):argname "<seconds>"
+    :convert(values.seconds)
+  command:flag("--csv", "Answer in CSV, with the names of the columns in the first line.")
+end
+
 local function snapshot_commands(parser)
   local snapshot = add(parser, "snapshot", "Keep rendered hosts files to compare with and return to.")
   snapshot:command_target "subcommand"
@@ -533,6 +548,7 @@ function arguments.parse(words)
   history_commands(parser)
   file_commands(parser)
   copy_commands(parser)
+  sql_command(parser)
   snapshot_commands(parser)
   policy_commands(parser)
   stream_commands(parser)
