@@ -25,6 +25,7 @@ enum {
 	PARTS = 2,			/* a named statement is so many of DuckDB's at most */
 	COLUMNS = HS_QUESTION_COLUMNS,
 	NESTED_MAX = 64,
+	QUEUE_SIZE = 512,
 	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
 };
 
@@ -59,6 +60,13 @@ struct note {
 	size_t size;
 };
 
+/* An event to be loaded, not written yet, and who is to hear of it. */
+struct queued {
+	struct note note;
+	hs_row_fn *row;
+	void *context;
+};
+
 struct prepared {
 	duckdb_prepared_statement statement;
 	bool writes;
@@ -84,6 +92,8 @@ struct hs_db {
 	bool aborted;			/* a statement failed: DuckDB wants a rollback */
 	struct note *notes;
 	size_t note_count, note_room, note_bytes;
+	struct queued queue[QUEUE_SIZE];
+	int queue_count;
 	bool unnoted;			/* more was written than was noted */
 	size_t marks[NESTED_MAX];	/* how many notes there were at each savepoint */
 	int depth;
@@ -120,7 +130,7 @@ static bool says(const char *message, const char *what)
 /* DuckDB tells kinds of failures by a word in front, and the rest in English alone. */
 static enum hs_code code_of(const char *message)
 {
-	if (says(message, "Constraint Error: ") && says(message, "uplicate key"))
+	if (says(message, "Duplicate key \"") || says(message, "violation: duplicate key \""))
 		return HS_DUPLICATE;
 	if (says(message, "No space left") || says(message, "Disk quota") || says(message, "File too large"))
 		return HS_FULL;
@@ -507,12 +517,15 @@ static enum hs_code run_named(struct hs_db *db, int statement, const struct hs_v
 }
 
 static enum hs_code savepoint(struct hs_db *db, int statement, struct hs_error *err);
+static enum hs_code duckdb_sync(struct hs_db *db, struct hs_error *err);
 
 static enum hs_code duckdb_run(struct hs_db *db, int statement, const struct hs_value *values, int count,
 			       hs_row_fn *row, void *context, struct hs_error *err)
 {
-	enum hs_code code;
+	enum hs_code code = duckdb_sync(db, err);
 
+	if (code)
+		return code;
 	if (statement == HS_SQL_SAVEPOINT || statement == HS_SQL_SAVEPOINT_RELEASE ||
 	    statement == HS_SQL_SAVEPOINT_ROLLBACK)
 		return savepoint(db, statement, err);
@@ -522,10 +535,116 @@ static enum hs_code duckdb_run(struct hs_db *db, int statement, const struct hs_
 	return settle(db, code);
 }
 
-/* A statement that is sent has run. */
+/* -- loading: many events at once -------------------------------------------------------------------------------- */
+
+static void drop_queue(struct hs_db *db)
+{
+	for (int i = 0; i < db->queue_count; i++)
+		free(db->queue[i].note.values);
+	db->queue_count = 0;
+}
+
+static bool append_row(duckdb_appender appender, const struct hs_value *values)
+{
+	/* Which of the values of event_load a column of event_log gets. */
+	static const int order[] = {0, 1, 2, 3, 12, 4, 5, 6, 7, 8, 9, 10, 11};
+	duckdb_state state = DUCKDB_SUCCESS;
+
+	for (size_t i = 0; state == DUCKDB_SUCCESS && i < sizeof order / sizeof *order; i++) {
+		const struct hs_value *value = &values[order[i]];
+
+		if (value->type == HS_INT)
+			state = duckdb_append_int64(appender, value->i);
+		else if (value->type == HS_TEXT)
+			state = duckdb_append_varchar_length(appender, value->s, value->n);
+		else
+			state = duckdb_append_null(appender);
+	}
+	return state == DUCKDB_SUCCESS && duckdb_appender_end_row(appender) == DUCKDB_SUCCESS;
+}
+
+static enum hs_code append_queue(struct hs_db *db, struct hs_error *err)
+{
+	duckdb_appender appender = NULL;
+	bool done = duckdb_appender_create(db->connection, NULL, "event_log", &appender) == DUCKDB_SUCCESS;
+	enum hs_code code = HS_OK;
+
+	for (int i = 0; done && i < db->queue_count; i++)
+		done = append_row(appender, db->queue[i].note.values);
+	if (!done || duckdb_appender_flush(appender))
+		code = fail_duckdb(db, duckdb_appender_error(appender), err);
+	duckdb_appender_destroy(&appender);
+	return code;
+}
+
+static enum hs_code replay(struct hs_db *db, struct hs_error *err);
+
+/* Which event it was is known only when they come one by one; what was written before comes first again. */
+static enum hs_code write_one_by_one(struct hs_db *db, struct hs_error *err)
+{
+	enum hs_code code = replay(db, err);
+
+	for (int i = 0; code == HS_OK && i < db->queue_count; i++) {
+		struct queued *queued = &db->queue[i];
+
+		code = run_named(db, queued->note.statement, queued->note.values, queued->note.count, queued->row,
+				 queued->context, err);
+		if (code == HS_OK)
+			note(db, queued->note.statement, queued->note.values, queued->note.count);
+	}
+	return code;
+}
+
+static enum hs_code tell_queued(struct hs_db *db, struct hs_error *err)
+{
+	enum hs_code code = HS_OK;
+
+	for (int i = 0; code == HS_OK && i < db->queue_count; i++) {
+		struct queued *queued = &db->queue[i];
+
+		note(db, queued->note.statement, queued->note.values, queued->note.count);
+		if (queued->row)
+			code = queued->row(queued->context, &queued->note.values[1], 1, err);
+	}
+	return code == HS_STOP ? HS_OK : code;
+}
+
+/* All but events to be loaded has run when it was sent. */
 static enum hs_code duckdb_sync(struct hs_db *db, struct hs_error *err)
 {
-	(void)db, (void)err;
+	enum hs_code code;
+
+	if (db->queue_count == 0)
+		return HS_OK;
+	code = append_queue(db, err);
+	if (code == HS_OK)
+		code = tell_queued(db, err);
+	else if (code == HS_DUPLICATE && !db->unnoted)
+		code = write_one_by_one(db, err);
+	else if (code == HS_DUPLICATE)
+		err->code = code = HS_QUERY;	/* nobody could say whose key it is but DuckDB's message */
+	drop_queue(db);
+	return settle(db, code);
+}
+
+static enum hs_code duckdb_send(struct hs_db *db, int statement, const struct hs_value *values, int count,
+				hs_row_fn *row, void *context, struct hs_error *err)
+{
+	struct queued *queued;
+	enum hs_code code = HS_OK;
+
+	if (statement != HS_SQL_EVENT_LOAD)
+		return duckdb_run(db, statement, values, count, row, context, err);
+	if (db->queue_count == QUEUE_SIZE)
+		code = duckdb_sync(db, err);
+	if (code)
+		return code;
+	queued = &db->queue[db->queue_count];
+	*queued = (struct queued){.note = {.statement = statement, .count = count}, .row = row, .context = context};
+	queued->note.values = copy_values(values, count, &queued->note.size);
+	if (!queued->note.values)
+		return fail_memory(err);
+	db->queue_count++;
 	return HS_OK;
 }
 
@@ -569,8 +688,10 @@ static enum hs_code duckdb_query_text(struct hs_db *db, const char *sql, const s
 				      hs_row_fn *row, void *context, struct hs_error *err)
 {
 	int slot = find_slot(db, sql);
-	enum hs_code code = HS_OK;
+	enum hs_code code = duckdb_sync(db, err);
 
+	if (code)
+		return code;
 	if (!db->cache[slot].sql || strcmp(db->cache[slot].sql, sql) != 0)
 		code = fill_slot(db, slot, sql, err);
 	if (code == HS_OK) {
@@ -629,6 +750,7 @@ static void end(struct hs_db *db, bool committed)
 	if (db->writing)
 		release_lock(db, committed);
 	drop_notes(db, 0);
+	drop_queue(db);
 	db->begun = db->writing = db->aborted = db->unnoted = false;
 	db->depth = 0;
 }
@@ -661,9 +783,12 @@ static void duckdb_rollback(struct hs_db *db)
 
 static enum hs_code duckdb_commit(struct hs_db *db, struct hs_error *err)
 {
-	enum hs_code code = db->aborted ? fail(err, HS_QUERY, "a statement of the transaction has failed")
-					: execute(db, "COMMIT", err);
+	enum hs_code code = duckdb_sync(db, err);
 
+	if (code == HS_OK && db->aborted)
+		code = fail(err, HS_QUERY, "a statement of the transaction has failed");
+	if (code == HS_OK)
+		code = execute(db, "COMMIT", err);
 	if (code)
 		duckdb_rollback(db);
 	else
@@ -685,6 +810,17 @@ static enum hs_code run_noted(struct hs_db *db, struct hs_error *err)
 	return code;
 }
 
+/* Brings the transaction to where the notes end. */
+static enum hs_code replay(struct hs_db *db, struct hs_error *err)
+{
+	enum hs_code code = execute(db, "ROLLBACK", err);
+
+	db->aborted = false;
+	if (code == HS_OK)
+		code = execute(db, db->writing ? "BEGIN TRANSACTION" : "BEGIN TRANSACTION READ ONLY", err);
+	return code ? code : run_noted(db, err);
+}
+
 /* Undoes what was written since the innermost savepoint. Where that cannot be, all is undone. */
 static enum hs_code undo(struct hs_db *db, struct hs_error *err)
 {
@@ -699,12 +835,7 @@ static enum hs_code undo(struct hs_db *db, struct hs_error *err)
 			    "%zu MiB: all of it was undone", NOTES_MAX >> 20);
 	}
 	drop_notes(db, mark);
-	code = execute(db, "ROLLBACK", err);
-	db->aborted = false;
-	if (code == HS_OK)
-		code = execute(db, db->writing ? "BEGIN TRANSACTION" : "BEGIN TRANSACTION READ ONLY", err);
-	if (code == HS_OK)
-		code = run_noted(db, err);
+	code = replay(db, err);
 	if (code)
 		duckdb_rollback(db);
 	return code;
@@ -1262,7 +1393,7 @@ const struct hs_driver hs_duckdb_driver = {
 	.commit = duckdb_commit,
 	.rollback = duckdb_rollback,
 	.in_transaction = duckdb_in_transaction,
-	.send = duckdb_run,
+	.send = duckdb_send,
 	.sync = duckdb_sync,
 	.run = duckdb_run,
 	.query = duckdb_query_text,

@@ -11,7 +11,7 @@
 
 typedef uint64_t idx_t;
 typedef struct duckdb_handle *duckdb_database, *duckdb_connection, *duckdb_config, *duckdb_prepared_statement,
-	*duckdb_pending_result, *duckdb_data_chunk, *duckdb_vector;
+	*duckdb_pending_result, *duckdb_appender, *duckdb_data_chunk, *duckdb_vector;
 
 typedef enum { DUCKDB_SUCCESS, DUCKDB_ERROR } duckdb_state;
 
@@ -96,6 +96,18 @@ duckdb_state duckdb_pending_prepared_streaming(duckdb_prepared_statement prepare
 const char *duckdb_pending_error(duckdb_pending_result pending);
 duckdb_state duckdb_execute_pending(duckdb_pending_result pending, duckdb_result *result);
 void duckdb_destroy_pending(duckdb_pending_result *pending);
+
+/* Many rows into a table at once, within the transaction of the connection. The values of a row in the order
+ * of the columns; duckdb_appender_error is the reason of the last failure. */
+duckdb_state duckdb_appender_create(duckdb_connection connection, const char *schema, const char *table,
+				    duckdb_appender *appender);
+const char *duckdb_appender_error(duckdb_appender appender);
+duckdb_state duckdb_append_int64(duckdb_appender appender, int64_t value);
+duckdb_state duckdb_append_varchar_length(duckdb_appender appender, const char *text, idx_t length);
+duckdb_state duckdb_append_null(duckdb_appender appender);
+duckdb_state duckdb_appender_end_row(duckdb_appender appender);
+duckdb_state duckdb_appender_flush(duckdb_appender appender);
+duckdb_state duckdb_appender_destroy(duckdb_appender *appender);
 
 const char *duckdb_result_error(duckdb_result *result);
 duckdb_result_type duckdb_result_return_type(duckdb_result result);

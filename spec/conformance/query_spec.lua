@@ -47,6 +47,10 @@ for _, backend in ipairs(require "spec.support.backends") do
       end
       assert.equal("tv", row("SELECT hostname FROM host_entries_current WHERE NOT enabled").hostname)
       assert.equal("nas", row("SELECT hostname FROM host_entries_current WHERE comment = $1", { "it's" }).hostname)
+      local item = is_sqlite and "json_each(host_events.tags) AS tag" or backend.name == "postgres"
+        and "json_array_elements_text(host_events.tags) AS tag (value)"
+        or [[UNNEST(from_json(host_events.tags, '["VARCHAR"]')) AS tag (value)]]
+      assert.equal(2, #store:query("SELECT tag.value FROM host_events CROSS JOIN " .. item))
       assert.same({ "HEALTHY", 2 }, { store:query("SELECT status FROM stream_health")[1].status,
         #store:query "SELECT status FROM stream_health" })
     end)
