@@ -15,7 +15,8 @@
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases; BENCH=hotplug for a swarm of leases
+#                     its databases; BENCH=hotplug for a swarm of leases; BENCH=analysis EVENTS=100000 for
+#                     what is asked of a log, on all databases
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -84,7 +85,7 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
-	bench bench-sqlite bench-postgres bench-hotplug fuzz fuzz-targets \
+	bench bench-sqlite bench-postgres bench-hotplug bench-analysis fuzz fuzz-targets \
 	install uninstall clean deps deps-duckdb
 .DELETE_ON_ERROR:
 
@@ -243,7 +244,9 @@ lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swar
 	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
-BENCH = sqlite postgres hotplug
+BENCH = sqlite postgres hotplug analysis
+# How many events the analysis is of.
+EVENTS = 1000000
 BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
 bench: $(BENCH:%=bench-%)
@@ -257,6 +260,11 @@ bench-postgres: deps-bench
 	@$(MAKE) -s all $(OBJ)/bench_postgres
 	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
 		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
+
+bench-analysis: deps-bench deps-duckdb
+	@$(MAKE) -s all
+	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
+		spec/support/with_postgres $(INTERPRETER) spec/bench/analysis.lua $(INTERPRETER) $(EVENTS)
 
 bench-hotplug: deps-run
 	@$(MAKE) -s test-modules $(OBJ)/bench_swarm
