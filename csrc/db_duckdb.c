@@ -26,6 +26,7 @@ enum {
 	COLUMNS = HS_QUESTION_COLUMNS,
 	NESTED_MAX = 64,
 	QUEUE_SIZE = 512,
+	HEADERS_SIZE = 3 * 4096, BEGINNING = 2000,	/* of a file that is being made: bytes, milliseconds */
 	FIRST_PAUSE = 20, LONGEST_PAUSE = 250,	/* milliseconds between two looks at whether anything changed */
 };
 
@@ -74,6 +75,30 @@ struct prepared {
 	int count;
 };
 
+/* A chunk of rows, and the room for the texts of one of them. */
+struct chunk {
+	duckdb_data_chunk data;
+	int columns;
+	duckdb_type types[COLUMNS];
+	bool of_question;		/* a boolean is one, and a text may be a number */
+	const void *values[COLUMNS];
+	const uint64_t *valid[COLUMNS];
+	char *texts[COLUMNS];
+	size_t rooms[COLUMNS];
+};
+
+
+/* The log being read page by page in a transaction: a page goes on where the last one ended, as DuckDB would
+ * look through all of what a transaction has written to find the place. */
+struct cursor {
+	bool open;
+	duckdb_result result;
+	struct chunk chunk;
+	idx_t next;			/* row of the chunk */
+	int64_t behind;			/* the position read last */
+	char tenant[256];
+};
+
 struct hs_db {
 	struct instance *instance;
 	duckdb_connection connection;
@@ -94,6 +119,7 @@ struct hs_db {
 	size_t note_count, note_room, note_bytes;
 	struct queued queue[QUEUE_SIZE];
 	int queue_count;
+	struct cursor cursor;
 	bool unnoted;			/* more was written than was noted */
 	size_t marks[NESTED_MAX];	/* how many notes there were at each savepoint */
 	int depth;
@@ -292,18 +318,6 @@ static void take_text(struct hs_value *value, const duckdb_string_t *text, char 
 	*value = (struct hs_value){.type = HS_TEXT, .s = *copy, .n = n};
 }
 
-/* A chunk of rows, and the room for the texts of one of them. */
-struct chunk {
-	duckdb_data_chunk data;
-	int columns;
-	duckdb_type types[COLUMNS];
-	bool of_question;		/* a boolean is one, and a text may be a number */
-	const void *values[COLUMNS];
-	const uint64_t *valid[COLUMNS];
-	char *texts[COLUMNS];
-	size_t rooms[COLUMNS];
-};
-
 static void look_into(struct chunk *chunk)
 {
 	for (int i = 0; i < chunk->columns; i++) {
@@ -416,6 +430,84 @@ static struct hs_value text_value(const char *s)
 	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
 }
 
+/* -- the log, page by page ------------------------------------------------------------------------------------- */
+
+static void close_cursor(struct hs_db *db)
+{
+	struct cursor *cursor = &db->cursor;
+
+	if (!cursor->open)
+		return;
+	duckdb_destroy_data_chunk(&cursor->chunk.data);
+	duckdb_destroy_result(&cursor->result);
+	for (int i = 0; i < cursor->chunk.columns; i++)
+		free(cursor->chunk.texts[i]);
+	*cursor = (struct cursor){.open = false};
+}
+
+static enum hs_code open_cursor(struct hs_db *db, const struct prepared *prepared, const struct hs_value *values,
+				struct hs_error *err)
+{
+	struct cursor *cursor = &db->cursor;
+	duckdb_pending_result pending = NULL;
+	enum hs_code code = HS_OK;
+
+	close_cursor(db);
+	if (!bind(prepared, values, 2))
+		return fail_duckdb(db, duckdb_prepare_error(prepared->statement), err);
+	cursor->open = true;
+	if (duckdb_pending_prepared_streaming(prepared->statement, &pending))
+		code = fail_duckdb(db, duckdb_pending_error(pending), err);
+	else if (duckdb_execute_pending(pending, &cursor->result))
+		code = fail_duckdb(db, duckdb_result_error(&cursor->result), err);
+	duckdb_destroy_pending(&pending);
+	if (code) {
+		close_cursor(db);
+		return code;
+	}
+	cursor->behind = values[1].i;
+	snprintf(cursor->tenant, sizeof cursor->tenant, "%s", values[0].s);
+	cursor->chunk.columns = (int)duckdb_column_count(&cursor->result);
+	for (int i = 0; i < cursor->chunk.columns; i++)
+		cursor->chunk.types[i] = duckdb_column_type(&cursor->result, (idx_t)i);
+	return HS_OK;
+}
+
+/* False at the end, or when the reading fails, which the result then says. */
+static bool next_row(struct cursor *cursor, struct hs_value *row)
+{
+	if (!cursor->chunk.data || cursor->next == duckdb_data_chunk_get_size(cursor->chunk.data)) {
+		duckdb_destroy_data_chunk(&cursor->chunk.data);
+		cursor->chunk.data = duckdb_fetch_chunk(cursor->result);
+		cursor->next = 0;
+		if (!cursor->chunk.data)
+			return false;
+		look_into(&cursor->chunk);
+	}
+	take_row(&cursor->chunk, cursor->next++, row);
+	cursor->behind = row[0].i;
+	return true;
+}
+
+/* The next rows, at most LIMIT. */
+static enum hs_code read_page(struct hs_db *db, int64_t limit, hs_row_fn *on_row, void *context, struct hs_error *err)
+{
+	struct hs_value row[COLUMNS];
+	enum hs_code code = HS_OK;
+	const char *message;
+	bool more = true;
+
+	for (int64_t i = 0; code == HS_OK && i < limit && (more = next_row(&db->cursor, row)); i++)
+		code = on_row(context, row, db->cursor.chunk.columns, err);
+	message = more ? NULL : duckdb_result_error(&db->cursor.result);
+	if (message && *message)
+		code = fail_duckdb(db, message, err);
+	/* Outside transactions the next page is to see what others have written. */
+	if (code || !more || !db->begun)
+		close_cursor(db);
+	return code == HS_STOP ? HS_OK : code;
+}
+
 /* Runs constant text of any number of statements. */
 static enum hs_code execute(struct hs_db *db, const char *sql, struct hs_error *err)
 {
@@ -516,6 +608,20 @@ static enum hs_code run_named(struct hs_db *db, int statement, const struct hs_v
 	return code;
 }
 
+static enum hs_code event_page(struct hs_db *db, const struct hs_value *values, hs_row_fn *row, void *context,
+			       struct hs_error *err)
+{
+	struct prepared *prepared = db->named[HS_SQL_EVENT_PAGE];
+	enum hs_code code = HS_OK;
+
+	if (!prepared[0].statement)
+		code = prepare(db, statements[HS_SQL_EVENT_PAGE], prepared, PARTS, err);
+	if (code == HS_OK && !(db->cursor.open && db->cursor.behind == values[1].i &&
+			       strcmp(db->cursor.tenant, values[0].s) == 0))
+		code = open_cursor(db, &prepared[0], values, err);
+	return code ? code : read_page(db, values[2].i, row, context, err);
+}
+
 static enum hs_code savepoint(struct hs_db *db, int statement, struct hs_error *err);
 static enum hs_code duckdb_sync(struct hs_db *db, struct hs_error *err);
 
@@ -526,6 +632,9 @@ static enum hs_code duckdb_run(struct hs_db *db, int statement, const struct hs_
 
 	if (code)
 		return code;
+	if (statement == HS_SQL_EVENT_PAGE)
+		return settle(db, event_page(db, values, row, context, err));
+	close_cursor(db);
 	if (statement == HS_SQL_SAVEPOINT || statement == HS_SQL_SAVEPOINT_RELEASE ||
 	    statement == HS_SQL_SAVEPOINT_ROLLBACK)
 		return savepoint(db, statement, err);
@@ -616,6 +725,7 @@ static enum hs_code duckdb_sync(struct hs_db *db, struct hs_error *err)
 
 	if (db->queue_count == 0)
 		return HS_OK;
+	close_cursor(db);
 	code = append_queue(db, err);
 	if (code == HS_OK)
 		code = tell_queued(db, err);
@@ -692,6 +802,7 @@ static enum hs_code duckdb_query_text(struct hs_db *db, const char *sql, const s
 
 	if (code)
 		return code;
+	close_cursor(db);
 	if (!db->cache[slot].sql || strcmp(db->cache[slot].sql, sql) != 0)
 		code = fill_slot(db, slot, sql, err);
 	if (code == HS_OK) {
@@ -775,6 +886,7 @@ static void duckdb_rollback(struct hs_db *db)
 {
 	struct hs_error ignored;
 
+	close_cursor(db);
 	/* It fails only when DuckDB has already rolled back by itself. */
 	if (db->begun)
 		execute(db, "ROLLBACK", &ignored);
@@ -785,6 +897,7 @@ static enum hs_code duckdb_commit(struct hs_db *db, struct hs_error *err)
 {
 	enum hs_code code = duckdb_sync(db, err);
 
+	close_cursor(db);
 	if (code == HS_OK && db->aborted)
 		code = fail(err, HS_QUERY, "a statement of the transaction has failed");
 	if (code == HS_OK)
@@ -1174,14 +1287,24 @@ static enum hs_code open_once(const struct hs_open *how, duckdb_database *databa
 	return code;
 }
 
-/* Another process may close the file soon. */
+/* Whether the file has not even its headers, as one that another process is just making. */
+static bool is_beginning(const struct hs_open *how)
+{
+	struct stat status;
+
+	return stat(how->location, &status) == 0 && status.st_size < HEADERS_SIZE;
+}
+
+/* Another process may close the file soon, or have made it. */
 static enum hs_code open_database(const struct hs_open *how, duckdb_database *database, struct hs_error *err)
 {
-	int64_t deadline = monotonic_ms() + how->busy_timeout, pause = FIRST_PAUSE;
-	enum hs_code code;
+	int64_t start = monotonic_ms(), pause = FIRST_PAUSE;
 
-	while ((code = open_once(how, database, err)) == HS_BUSY) {
-		int64_t left = deadline - monotonic_ms();
+	for (;;) {
+		enum hs_code code = open_once(how, database, err);
+		int64_t patience = code == HS_BUSY ? how->busy_timeout
+			: code == HS_CORRUPT && is_beginning(how) ? BEGINNING : 0;
+		int64_t left = start + patience - monotonic_ms();
 
 		if (left <= 0)
 			return code;
@@ -1190,7 +1313,6 @@ static enum hs_code open_database(const struct hs_open *how, duckdb_database *da
 		sleep_ms(left < pause ? left : pause);
 		pause = pause * 2 < LONGEST_PAUSE ? pause * 2 + 2 : LONGEST_PAUSE;
 	}
-	return code;
 }
 
 static enum hs_code check_file(const struct hs_open *how, bool *exists, struct stat *status, struct hs_error *err)
