@@ -198,7 +198,7 @@ POSTGRES_SPECS = spec/conformance $(wildcard spec/unit/postgres_*spec.lua)
 
 test-postgres-new: deps-postgres-new
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
-	@spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
+	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),$(POSTGRES_SPECS))
 
 SQLITE_SPECS = spec/conformance spec/regress $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
@@ -209,13 +209,13 @@ test-sqlite-new: deps-sqlite-new
 	@spec/support/new_sqlite $(NEW_SQLITE)
 	@$(MAKE) -s test-modules LUA_VERSION=5.4 BUILD=build/new-5.4 SQLITE3_INCDIR=$(NEW_SQLITE) \
 		SQLITE3_LIBDIR=$(NEW_SQLITE) LDFLAGS="-Wl,-rpath,$(NEW_SQLITE)"
-	@spec/support/with_postgres spec/support/run_specs build/new-5.4 -- \
+	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/with_postgres spec/support/run_specs build/new-5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),--filter-out='^postgres: ' $(SQLITE_SPECS))
 
 test-valgrind: deps-valgrind
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
-		--show-leak-kinds=definite" \
+		--show-leak-kinds=definite" HOSTSTORE_WITHOUT_DUCKDB=1 \
 		spec/support/with_postgres spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
 
 SEED = 1
@@ -329,11 +329,12 @@ PACKAGES_run = pkg-config libsqlite3-dev libcjson-dev libpq-dev lua5.4 liblua5.4
 PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev lua-busted sqlite3 \
 	postgresql openssl dnsmasq-base-lua unbound bind9-dnsutils bind9-utils iproute2 faketime locales
 # npm may have come from elsewhere than from Debian.
-PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
+PACKAGES_npm = $(if $(shell command -v npm 2>/dev/null),,npm)
+PACKAGES_postgres-new = $(PACKAGES_test) $(PACKAGES_npm)
 PACKAGES_sqlite-new = $(PACKAGES_postgres-new)
 # The short run needs no other machines but a Lua of its own.
 PACKAGES_proof = $(PACKAGES_test) clang libclang-rt-dev dpkg-dev $(if $(filter short,$(SCALE)),,musl-tools qemu-user \
-	gcc-s390x-linux-gnu libc6-dev-s390x-cross $(if $(shell command -v npm 2>/dev/null),,npm))
+	gcc-s390x-linux-gnu libc6-dev-s390x-cross $(PACKAGES_npm))
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
@@ -342,7 +343,7 @@ PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
 deps: deps-test
 
 # DUCKDB_LIB names a library that is there already, or none.
-deps-duckdb:
+deps-duckdb: $(if $(filter file,$(origin DUCKDB_LIB)),$(if $(DUCKDB_LIB),,deps-npm))
 ifeq ($(origin DUCKDB_LIB),file)
 	@[ -e $(DUCKDB_FETCHED) ] || { \
 		command -v npm >/dev/null || { echo "npm is missing; install it, or say DUCKDB_LIB=" >&2; exit 1; }; \
