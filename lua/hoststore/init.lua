@@ -94,7 +94,7 @@ core.set_encoder(function(value)
 end)
 
 --- Opens a store, and makes it when it is not there.
----@param url string  sqlite:///abs.db, sqlite:rel.db, a plain path, memory:, postgres://…
+---@param url string  sqlite:///abs.db, sqlite:rel.db, a plain path, memory:, postgres://…, duckdb:///abs.duckdb
 ---@param options hoststore.OpenOptions?
 ---@return hoststore.Store?, hoststore.Error?
 function hoststore.open(url, options)

@@ -35,21 +35,22 @@ if not made then
 end
 
 local source = assert(hoststore.open(made, { readonly = true }))
-local subjects = { { name = "SQLite", store = source } }
+local subjects = { { name = "SQLite", store = source, empty = directory .. "/empty.db" } }
 
-local function take_part(name, url)
+-- `empty` is the URL of another database.
+local function take_part(name, url, empty)
   local store, err = hoststore.open(url)
   if store then
-    subjects[#subjects + 1] = { name = name, store = store }
+    subjects[#subjects + 1] = { name = name, store = store, empty = empty }
   elseif err.code ~= "unsupported" then
     error(tostring(err), 0)
   end
 end
 
-take_part("DuckDB", "duckdb://" .. directory .. "/hosts.duckdb")
+take_part("DuckDB", "duckdb://" .. directory .. "/hosts.duckdb", "duckdb://" .. directory .. "/empty.duckdb")
 local postgres = os.getenv "HOSTSTORE_TEST_POSTGRES"
 if postgres then
-  take_part("PostgreSQL", postgres .. "&schema=bench_analysis")
+  take_part("PostgreSQL", postgres .. "&schema=bench_analysis", postgres .. "&schema=bench_empty")
 end
 
 local rows = { { ("%d events, seconds"):format(assert(source:stats()).events) } }
@@ -65,7 +66,18 @@ local function measure(what, work)
   rows[#rows + 1] = row
 end
 
-local row = { "copied from SQLite, read back and verified", "-" }
+local lines = {}
+for i = 1, 2000 do lines[i] = ("10.0.%d.%d\thost-%d.lan # [bench]"):format(math.floor(i / 250), i % 250, i) end
+
+local row = { ("%d hosts imported from a hosts file"):format(#lines) }
+for i, subject in ipairs(subjects) do
+  local store = assert(hoststore.open(subject.empty))
+  row[i + 1] = ("%.3f"):format(seconds(function() assert(store:import { text = table.concat(lines, "\n") }) end))
+  store:close()
+end
+rows[#rows + 1] = row
+
+row = { "copied from SQLite, read back and verified", "-" }
 for i = 2, #subjects do
   row[i + 1] = ("%.1f"):format(seconds(function() assert(source:copy_to(subjects[i].store)) end))
   io.stderr:write(row[1], " ", subjects[i].name, " ", row[i + 1], "\n")

@@ -162,6 +162,24 @@ describe("a DuckDB file", function()
   end)
 end)
 
+-- It takes a mount.
+local unshare = system.namespace()
+
+if unshare then
+  describe("a DuckDB file on a full disk", function()
+    local directory
+    before_each(function() directory = system.directory() end)
+    after_each(function() system.remove(directory) end)
+
+    it("gives full, loses nothing, is read, and goes on when there is room", function()
+      assert.equal("failed as\tfull\nagain as\tfull\nall are read\ttrue\nall are there\ttrue\n" ..
+        "with room again it goes on\ttrue\n", (system.run(unshare .. "sh -c " .. system.quote(
+        "mount -t tmpfs -o size=6m none " .. system.quote(directory) .. " && exec " ..
+        system.lua("spec/support/full_duckdb.lua", directory)))))
+    end)
+  end)
+end
+
 describe("a URL of DuckDB", function()
   after_each(backend.finish)
 
