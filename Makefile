@@ -305,8 +305,8 @@ PACKAGES_test = $(PACKAGES_run) lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev 
 # npm may have come from elsewhere than from Debian.
 PACKAGES_postgres-new = $(PACKAGES_test) $(if $(shell command -v npm 2>/dev/null),,npm)
 PACKAGES_sqlite-new = $(PACKAGES_postgres-new)
-# The short run needs no other machines but a Lua of its own.
-PACKAGES_proof = $(PACKAGES_test) clang libclang-rt-dev dpkg-dev $(if $(filter short,$(SCALE)),,musl-tools qemu-user \
+# The short run builds for no other machine.
+PACKAGES_proof = $(PACKAGES_test) clang libclang-rt-dev $(if $(filter short,$(SCALE)),,dpkg-dev musl-tools qemu-user \
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross $(if $(shell command -v npm 2>/dev/null),,npm))
 PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
