@@ -156,8 +156,9 @@ end
 
 local function commit(job, plan, result)
   for _, piece in ipairs(plan.changed) do
-    local done, err = pieces.commit(piece, job.prefix)
+    local done, err, why = pieces.commit(piece, job.prefix)
     if not done then
+      job.moved = why == "moved"
       return nil, err
     end
     result.written, piece.same = true, true
@@ -167,6 +168,25 @@ local function commit(job, plan, result)
     end
   end
   return true
+end
+
+-- Of what did not come to be shown, as the file had moved, is known what was known before.
+local function forget_unshown(job, plan, before, result)
+  for _, piece in ipairs(plan.changed) do
+    if not piece.same then
+      job.facts[piece.key] = before[piece.key]
+    end
+  end
+  job.facts[OWED] = result.written and job.facts[OWED] or before[OWED]
+  place.keep(job.directory, job.key, job.facts)
+end
+
+local function copy_of(facts)
+  local copy = {}
+  for name, value in pairs(facts) do
+    copy[name] = value
+  end
+  return copy
 end
 
 -- Check, then remember what it is going to be and that a reload is owed, and only then show it: killed
@@ -180,6 +200,7 @@ local function carry_out(job, plan, result)
     end
     result.checked = true
   end
+  local before = copy_of(job.facts)
   job.facts[OWED] = job.output.reload and "owed" or job.facts[OWED]
   done, err = remember(job, plan, job.output.reload ~= nil)
   if not done then
@@ -188,6 +209,8 @@ local function carry_out(job, plan, result)
   done, err = commit(job, plan, result)
   if done then
     done, err = remember(job, plan)
+  elseif job.moved then
+    forget_unshown(job, plan, before, result)
   end
   if job.output.reload and result.written then
     local asked, failure = ask_for_reload(job)
@@ -199,11 +222,12 @@ local function carry_out(job, plan, result)
 end
 
 local function describe(job, plan, result)
-  result.changed = #plan.changed > 0
+  result.changed = result.changed or #plan.changed > 0
   result.skipped = plan.made.skipped
   result.clock = plan.made.doubt
   if job.output.mode == "shards" then
-    result.shards = { total = 0, written = 0, removed = 0 }
+    result.shards = result.shards or { written = 0, removed = 0 }
+    result.shards.total = 0
     for _, piece in ipairs(plan.pieces) do
       result.shards.total = result.shards.total + (piece.remove and 0 or 1)
     end
@@ -271,6 +295,17 @@ local function publish_job(job, flags, result)
   return done, err
 end
 
+-- What somebody has written into a file meanwhile is not lost: it belongs to what is planned again, or is drift.
+local function publish_steadily(job, flags, result)
+  local done, err = publish_job(job, flags, result)
+  if done or not job.moved then
+    return done, err
+  end
+  abandon_plan(job)
+  job.moved, job.torn = false, false
+  return publish_job(job, flags, result)
+end
+
 local function close_job(job)
   abandon_plan(job)
   if job.lock then
@@ -290,7 +325,7 @@ local function publish_one(store, output, flags, result)
     return nil, err
   end
   result.directory = job.directory
-  local ok, done, failure = pcall(publish_job, job, flags, result)
+  local ok, done, failure = pcall(publish_steadily, job, flags, result)
   result.owed = job.facts[OWED] ~= nil
   close_job(job)
   if not ok then

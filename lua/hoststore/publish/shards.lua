@@ -139,9 +139,10 @@ end
 local function new_piece(job, name, text)
   local path = job.target .. "/" .. name
   local there = whole.read(path)
+  local found = there and sys.digest(there)
   return {
-    key = name, path = path, digest = text and sys.digest(text), same = there == text,
-    found = there and sys.digest(there), remove = not text,
+    key = name, path = path, digest = text and sys.digest(text), same = there == text, found = found, seen = found,
+    remove = not text,
     read = function() return there end,
     write = function(sink) sink(text) end,
   }

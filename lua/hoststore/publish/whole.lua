@@ -53,6 +53,7 @@ function whole.pieces(job, generate)
   end
   content.digest, content.same, content.write = made.digest, made.same, made.write
   content.found = made.same and made.digest or sys.file_digest(job.target) or nil
+  content.seen = content.found
   return { content }, made
 end
 
