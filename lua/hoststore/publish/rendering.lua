@@ -15,7 +15,7 @@ local function from_template(store, output)
   local given = type(output.template) == "string" and { text = output.template } or output.template
   local text, err = given.text, nil
   if not text then
-    text, err = file.read(given.path)
+    text, err = file.read_trusted(given.path)
   end
   if not text then
     return nil, err
