@@ -45,7 +45,7 @@ end
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
   local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]),
-    dry_run = flags.dry_run }
+    only_looks = flags.dry_run or flags.adopt }
   local err
   job.target, job.directory = job.mode.locate(output, flags.dry_run)
   if not job.target then
@@ -111,7 +111,7 @@ local function make_plan(job, flags)
   end
   note_drift(job, plan, flags)
   job.plan = plan
-  if flags.dry_run or #plan.drift > 0 and not flags.force then
+  if job.only_looks or #plan.drift > 0 and not flags.force then
     return plan
   end
   local done
@@ -232,8 +232,8 @@ local function describe(job, plan, result)
       result.shards.total = result.shards.total + (piece.remove and 0 or 1)
     end
   end
+  result.drift = plan.drift[1] and {} or result.drift
   for i, change in ipairs(plan.drift) do
-    result.drift = result.drift or {}
     result.drift[i] = drift.show(change)
   end
 end
@@ -250,20 +250,23 @@ local function abandon_plan(job)
   end
 end
 
--- Adopts, and makes the plan of the hosts that came of it. Now the store says what the files said, but for their
--- comments and the order of their lines; what somebody has changed in them meanwhile is drift again.
-local function adopt_drift(job, plan, flags, result)
-  local err
+-- Adopts what was changed by hand, and publishes nothing. Then the store says what the files said, but for their
+-- comments and the order of their lines, and they may be replaced; what somebody has changed in them meanwhile is
+-- drift again.
+local function adopt_job(job, flags, result)
+  local plan, err = run_plan(job, flags)
+  if not plan then
+    return nil, err
+  end
+  describe(job, plan, result)
+  if #plan.drift == 0 then
+    return true
+  end
   result.adopted, err = adopt.run(job, plan.drift, flags)
-  if not result.adopted or flags.dry_run then
-    return result.adopted and plan, err
-  end
-  abandon_plan(job)
-  local adopted = {}
   for _, change in ipairs(plan.drift) do
-    adopted[change.key] = change.found
+    result.replaceable[change.key] = change.found
   end
-  return run_plan(job, { adopted = adopted })
+  return result.adopted ~= nil or nil, err
 end
 
 local function publish_job(job, flags, result)
@@ -272,12 +275,7 @@ local function publish_job(job, flags, result)
     return nil, err
   end
   describe(job, plan, result)
-  if #plan.drift > 0 and flags.adopt then
-    plan, err = adopt_drift(job, plan, flags, result)
-  end
-  if not plan then
-    return nil, err
-  elseif #plan.drift > 0 and not (flags.force or result.adopted and flags.dry_run) then
+  if #plan.drift > 0 and not flags.force then
     return nil, drift.refusal(job, plan.drift)
   elseif flags.dry_run then
     return true
@@ -324,8 +322,8 @@ local function publish_one(store, output, flags, result)
   if not job then
     return nil, err
   end
-  result.directory = job.directory
-  local ok, done, failure = pcall(publish_steadily, job, flags, result)
+  result.directory, job.replaceable = job.directory, result.replaceable
+  local ok, done, failure = pcall(flags.adopt and adopt_job or publish_steadily, job, flags, result)
   result.owed = job.facts[OWED] ~= nil
   close_job(job)
   if not ok then
@@ -389,10 +387,23 @@ end
 local function publish_all(store, list, flags, publish)
   local results = {}
   for i, output in ipairs(list) do
-    local result = { name = output.label, path = output.path, mode = output.mode, changed = false, written = false }
-    results[i] = result
-    local _, err = publish(store, output, flags, result)
-    result.error = err
+    results[i] = { name = output.label, path = output.path, mode = output.mode, changed = false, written = false,
+      replaceable = {} }
+  end
+  local function each(wanted)
+    for i, output in ipairs(list) do
+      if not results[i].error then
+        local _, err = publish(store, output, wanted, results[i])
+        results[i].error = err
+      end
+    end
+  end
+  -- All are adopted before one is published: the hosts of the last belong into the first, too.
+  if flags.adopt then
+    each(flags)
+  end
+  if not (flags.adopt and flags.dry_run) then
+    each { force = flags.force and not flags.adopt, dry_run = flags.dry_run }
   end
   local groups = by_command(list, results)
   if not flags.dry_run then
@@ -400,7 +411,7 @@ local function publish_all(store, list, flags, publish)
   end
   tell_of_reloads(groups)
   for _, result in ipairs(results) do
-    result.directory, result.owed = nil, nil
+    result.directory, result.owed, result.replaceable = nil, nil, nil
   end
   return results
 end

@@ -66,6 +66,13 @@ describe("a file that somebody changes while it is being published", function()
     assert.equal("10.9.9.9 mine.lan\n", system.read(path))
   end)
 
+  it("is left alone when it is changed behind its adoption", function()
+    system.write(path, "10.9.9.8 early.lan\n")
+    local result = publish({ check = checker(path) }, { adopt = true })
+    assert.same({ "conflict", 1 }, { result.error.code, result.adopted.created })
+    assert.equal("10.9.9.8 early.lan\n10.9.9.9 mine.lan\n", system.read(path))
+  end)
+
   it("keeps its new line as one of several shards, while the others are written", function()
     local shards = { path = directory .. "/shards", mode = "shards" }
     for i = 1, 250 do

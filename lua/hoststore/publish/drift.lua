@@ -52,7 +52,7 @@ local EMPTY = sys.digest ""
 ---@return "changed"|"unknown"|"unmarked"|nil kind
 function drift.find(job, piece, flags)
   local before = remembered(job.facts, piece.key)
-  local adopted = flags.adopted and flags.adopted[piece.key]
+  local adopted = job.replaceable[piece.key]
   if piece.same or piece.torn or adopted and adopted == piece.found then
     return nil
   elseif piece.unmarked then

@@ -44,7 +44,7 @@ function whole.pieces(job, generate)
     key = "content", path = job.target, torn = job.torn, in_place = job.output.mode == "in-place",
     read = function() return whole.read(job.target) end,
   }
-  local ok, made = pcall(rendering.make, generate, job.target, not job.dry_run and function()
+  local ok, made = pcall(rendering.make, generate, job.target, not job.only_looks and function()
     return piece.begin(content, job.prefix)
   end)
   if not ok then
