@@ -8,6 +8,7 @@
 ---   in_place  the file has to stay the same one     content(sink)  what of that is ours, when not all is
 ---   remove    it is to go
 ---   torn      what is there was being written when something went wrong
+---   offset    of a block: how many lines stand before it
 ---   unmarked  of a block: the lines that would say where it is, when the file has none of them
 local core = require "hoststore.core"
 local file = require "hoststore.file"
