@@ -357,8 +357,11 @@ local function run_reloads(groups)
     if reload.due(group.directory, group.words) then
       local done, err = reload.run(group.directory, group.words, group)
       for _, result in ipairs(group.results) do
-        result.reloaded = done or false
-        result.error = result.error or err
+        -- Of one that was not published nobody was told.
+        if result.written or not result.error then
+          result.reloaded = done or false
+          result.error = result.error or err
+        end
       end
     end
   end
