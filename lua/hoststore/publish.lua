@@ -17,8 +17,6 @@ local rendering = require "hoststore.publish.rendering"
 
 local sys = core.sys
 
-local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards = "shards" }
-
 ---@class hoststore.PublishResult
 ---@field name string
 ---@field path string
@@ -37,21 +35,16 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 
 -- -- one output ----------------------------------------------------------------------------------------
 
--- What an output writes: a file, or those of a directory that have its name.
-local function identity(output, target)
-  return output.mode == "shards" and target .. "\0" .. output.name or target
-end
-
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
-  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]),
+  local job = { store = store, output = output, mode = outputs.mode_of(output),
     only_looks = flags.dry_run or flags.adopt }
   local err
   job.target, job.directory = job.mode.locate(output, flags.dry_run)
   if not job.target then
     return nil, job.directory
   end
-  job.key = sys.digest(identity(output, job.target))
+  job.key = sys.digest(outputs.identity(output, job.target))
   if not flags.dry_run then
     job.lock, err = place.lock(job.directory, job.key)
     if not job.lock then
@@ -435,22 +428,6 @@ local function refuse_in_transaction(store)
   end
 end
 
--- Two that write the same file would take turns for ever. Blocks of two names get along in one.
-local function find_other(taken, output)
-  local target = require("hoststore.publish." .. MODES[output.mode]).locate(output, true)
-  if not target then
-    return nil -- it says itself why not
-  end
-  local what = identity(output, target)
-  taken[what] = taken[what] or {}
-  for _, other in ipairs(taken[what]) do
-    if output.mode ~= "block" or other.mode ~= "block" or output.name == other.name then
-      return other
-    end
-  end
-  table.insert(taken[what], output)
-end
-
 --- Brings a list of outputs in step with the hosts, one behind the other. What goes wrong with one is in its
 --- result and does not keep the others. Each is compared first and left untouched when it says the same already;
 --- a reload is run once behind all of them, and only when something it stands for has changed, or when it failed
@@ -472,10 +449,8 @@ function core.methods.publish_outputs(store, list, flags)
   local results, good, places, taken = {}, {}, {}, {}
   for i, given in ipairs(list) do
     local output, message = outputs.new(given)
-    local other = output and find_other(taken, output)
-    if other then
-      output, message = nil, ("'%s' and '%s' would both write %s; give each a path of its own"):format(
-        other.label, output.label, output.path)
+    if output then
+      output, message = outputs.claim(taken, output)
     end
     if output then
       good[#good + 1], places[#places + 1] = output, i

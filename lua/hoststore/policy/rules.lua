@@ -551,9 +551,12 @@ end
 
 --- How many rules there are of each kind, and what is only handed out.
 function describe()
-  local counts = {}
+  local counts, tags = {}, {}
   for kind, list in pairs(rules) do counts[kind] = #list end
-  return { counts = counts, outputs = rules.output, tests = rules.test }
+  for i, rule in ipairs(rules.tag) do
+    tags[i] = { file = rule.file, line = rule.line, name = rule.name, add = rule.add }
+  end
+  return { counts = counts, outputs = rules.output, tags = tags, tests = rules.test }
 end
 
 -- Tests -------------------------------------------------------------------------------------------------
