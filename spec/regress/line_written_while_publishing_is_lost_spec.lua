@@ -1,6 +1,7 @@
 -- A line that an admin appended to a file while the checker looked at the new one was gone behind the rename, also
 -- where it stood outside of the block.
 local publishing = require "spec.support.publishing"
+local recorder = require "spec.proof.crash.recorder"
 local system = require "spec.support.system"
 
 describe("a file that somebody changes while it is being published", function()
@@ -90,5 +91,19 @@ describe("a file that somebody changes while it is being published", function()
     assert.equal(1, publish({ path = shards.path, mode = "shards" }, { adopt = true }).adopted.created)
     assert.equal(257, store:count())
     assert.matches("g%d.lan", system.read(first))
+  end)
+
+  it("is compared when all that takes time is done: nothing is synced between that and the rename", function()
+    local run = recorder.directory()
+    finally(function() system.remove(run) end)
+    local records = recorder.run(run, 1, "spec/proof/crash/writer.lua", run .. "/root", run .. "/log", "file", 2)
+    local renames = 0
+    for i, record in ipairs(records) do
+      if record.name == "rename" and record.path == ".hosts.hoststore-new" then
+        renames = renames + 1
+        assert.not_equal(record.path, records[i - 1].path, records[i - 1].name)
+      end
+    end
+    assert.is_true(renames > 1)
   end)
 end)
