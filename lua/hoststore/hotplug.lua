@@ -63,16 +63,22 @@ function hotplug.drain(given, lock)
 end
 
 --- Brings the hosts of origin "dhcp" in step with files of leases, by the same rules as events: what servers
---- have written down when they send no events, or some were lost. What no file has is over, so give all of them.
+--- have written down when they send no events, or some were lost. What no file has is over, so give all of them;
+--- but while one has a line that is no lease, or none at all, nothing is taken away.
 ---@param files string|string[]
----@param given { format: "leases"|"odhcpd"|nil, db: string?, tenant: string?, actor: string?, spool: string? }?
----  format: by the name of each file, "odhcpd" in it or not
----@return { events: integer, written: integer, bad: integer, errors: table[] }?  errors: { file=, line=, message= }
+---@param given { format: "leases"|"odhcpd"|nil, max_deletes: integer|string|nil, db: string?, tenant: string?,
+---  actor: string?, spool: string? }?
+---  format: by the name of each file, "odhcpd" in it or not; max_deletes: refuse to delete more, a number or "30%", and
+---  delete as many when a file holds no lease
+---@return { events: integer, written: integer, bad: integer, kept: integer, errors: table[] }?
+---  errors: { file=, line=, message= }; kept: leases that are in no file and were not taken away, as a file is not whole
 ---@return hoststore.Error?
 function hotplug.sync(files, given)
   given = given or {}
   if type(files) == "string" then files = { files } end
+  require("hoststore.entry").delete_limit(given.max_deletes, 0)
   local chosen, path = settings(given), given.spool or spool.directory()
+  chosen.max_deletes = given.max_deletes
   -- It says what is known of the clock.
   local ready, message = spool.prepare(path)
   if not ready then return nil, core.error { code = "readonly", message = message } end

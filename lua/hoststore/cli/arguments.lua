@@ -472,6 +472,9 @@ HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
   )
   command:option("--format", "The format of --leases: leases (dnsmasq) or odhcpd; by default the file's name tells.")
     :choices { "leases", "odhcpd" }:argname "<format>"
+  command:option("--max-deletes", "With --leases: refuse if more would be deleted, a number or\n"
+    .. "10%. Without it nothing is deleted while a file is empty.")
+    :argname "<n>":convert(values.share)
   command:option("--spool", "The directory of the spool."):argname "<directory>"
 end
 

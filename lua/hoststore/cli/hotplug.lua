@@ -5,19 +5,19 @@ local present = require "hoststore.cli.present"
 
 local command = {}
 
-local COUNTERS = { "events", "written", "bad" }
+local COUNTERS = { "events", "written", "bad", "kept" }
 local DRAIN_COUNTERS = { "events", "written", "bad", "waiting" }
 
 local function answer(result, out, counters)
   for _, err in ipairs(result.errors or {}) do
-    out:message(("%s:%d: %s"):format(err.file, err.line, err.message))
+    out:message(err.file and ("%s:%d: %s"):format(err.file, err.line, err.message) or err.message)
   end
   if out.json then
     out:value("{" .. present.members(result, counters) .. "}")
   else
     out:line(present.counters(result, counters))
   end
-  return result.bad + (result.waiting or 0) > 0 and 1 or 0
+  return result.bad + (result.waiting or 0) + (result.kept or 0) > 0 and 1 or 0
 end
 
 local function drain(options, out)
