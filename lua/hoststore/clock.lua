@@ -182,8 +182,8 @@ function clock.now()
 end
 
 -- Whether a clock can be believed; else "conflict", and why not. That of the system is the one with a path, of the
--- spool.
-local function check(store, now, path)
+-- spool. With `behind` it may be ahead after a hole, as nothing is over too early that is reckoned from it.
+local function check(store, now, path, behind)
   local seen, floor = path and read_seen(path), path and clock.FLOOR or 0
   if seen then
     local good, err = check_drift(seen, now)
@@ -191,7 +191,7 @@ local function check(store, now, path)
   end
   if now.wall < floor then return disbelieve("the clock says %s: it is not set", show(now.wall)) end
   local good, err = check_newest(store, now.wall)
-  if not good or seen then return good, err end
+  if not good or seen or behind then return good, err end
   return check_holes(store, now.wall, floor)
 end
 
@@ -212,9 +212,9 @@ local function spool_of(store)
 end
 
 -- What the store's clock says, and whether that can be believed.
-local function judge(store)
+local function judge(store, behind)
   local now = core.now(store)
-  return now, check(store, { wall = now, since_boot = sys.monotonic() }, spool_of(store))
+  return now, check(store, { wall = now, since_boot = sys.monotonic() }, spool_of(store), behind)
 end
 
 --- The time for who leaves out what has expired: that of the clock or, while it cannot be believed, the newest that
@@ -242,6 +242,17 @@ function clock.to_remove_by(store, force)
   if err.code == "conflict" then
     err.message = err.message .. "; nothing is removed, unless you force it because the clock is right"
   end
+  return nil, err
+end
+
+--- The time of the store's clock for who reckons from it when something will be over, or "conflict" when it is not
+--- set, or behind the log.
+---@param store hoststore.Store
+---@return number? now, hoststore.Error? err
+function clock.to_reckon_from(store)
+  local now, good, err = judge(store, true)
+  if good then return now end
+  if err.code == "conflict" then err.message = err.message .. "; give a date, or set the clock" end
   return nil, err
 end
 
