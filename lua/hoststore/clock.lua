@@ -34,6 +34,11 @@ function clock.give(store)
   given[store] = true
 end
 
+-- Times before this one were written by a clock that was not set.
+local function floor_of(store)
+  return given[store] and 0 or clock.FLOOR
+end
+
 local function boot_id()
   local file = io.open("/proc/sys/kernel/random/boot_id", "rb")
   local id = file and file:read "*l"
@@ -225,20 +230,20 @@ function clock.to_expire_by(store)
   local now, good, err = judge(store)
   if good then return now end
   if err.code ~= "conflict" then return nil, err end
-  local believed, failure = believed_time(store, spool_of(store) and clock.FLOOR or 0)
+  local believed, failure = believed_time(store, floor_of(store))
   if believed == nil then return nil, failure end
   return believed or math.min(now, clock.FLOOR), nil, err.message
 end
 
 --- The time of the store's clock for who wants to remove what is older, or "conflict" when it cannot be
---- believed, unless `force` says that it is right.
+--- believed, unless `force` says that it is right. Nobody knows how old is what was made before `known`.
 ---@param store hoststore.Store
 ---@param force boolean?
----@return number? now, hoststore.Error? err
+---@return number? now, number|hoststore.Error known
 function clock.to_remove_by(store, force)
-  if force then return core.now(store) end
+  if force then return core.now(store), floor_of(store) end
   local now, good, err = judge(store)
-  if good then return now end
+  if good then return now, floor_of(store) end
   if err.code == "conflict" then
     err.message = err.message .. "; nothing is removed, unless you force it because the clock is right"
   end
