@@ -154,7 +154,7 @@ local function run(box, given, chunk, sink, bounds)
   function functions.__escape(kind, text) return how[kind](text) end
   add_iterators(functions, context)
   local failure = give(box, functions)
-  assert(box:load("hoststore.template", prelude))
+  assert(box:load("=hoststore.template", prelude))
   local _, err = box:call("__begin", { version = 1, format = given.format, position = context.position,
     tenant = context.tenant }, how.null)
   if not err then

@@ -46,8 +46,10 @@ local function to_lease(event, context)
   if not event.client or not event.ip then return nil, "the event has no client or no address" end
   local client = lease.client(event.client, event.ip, event.iaid)
   if not client then return nil, "the client's MAC address or DUID is none" end
-  local made = { file = event.file, action = event.action, ip = event.ip, client = client,
-    name = lease.name(event.name), lost = lease.name(event.lost), domain = lease.name(event.domain),
+  local domain = lease.name(event.domain)
+  local name, foreign = lease.client_name(event.name, domain)
+  local made = { file = event.file, action = event.action, ip = event.ip, client = client, domain = domain,
+    name = name, foreign = foreign, lost = lease.client_name(event.lost, domain),
     missing = event.missing, actor = event.actor, tries = spool.tries(event.file) }
   made.said, made.version = made.name, tonumber(event.expires or "")
   if made.version == 0 then made.version = nil end

@@ -12,8 +12,9 @@ local Lines = require "hoststore.lines"
 
 -- A file's ends are whole seconds, and odhcpd reckons them anew each time it writes.
 local function to_event(record, context)
+  local name, foreign = lease.client_name(record.hostname)
   return { file = record, action = "old", ip = record.ip, client = record.client,
-    name = lease.name(record.hostname), lost = record.hostname == nil, missing = "1", about = true,
+    name = name, foreign = foreign, lost = record.hostname == nil, missing = "1", about = true,
     ends = not context.expiry and core.null or record.expires_at == core.null and core.null
       or context.credible and record.expires_at or nil }
 end

@@ -560,10 +560,10 @@ local function remove_hosts(store, set, now, given)
   return #expired
 end
 
-local function find_snapshots(store, set, now)
+local function find_snapshots(store, set, now, known)
   local snapshots, err = store:snapshots()
   if not snapshots then return nil, err end
-  return ask(set, "expire_snapshots", snapshots, now)
+  return ask(set, "expire_snapshots", snapshots, now, known)
 end
 
 local retention_keys = options.set("dry_run", "actor", "force")
@@ -579,10 +579,10 @@ function core.methods.apply_policy_retention(store, given)
   if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
   local own, now = compile(directories[store], set.names, RETENTION_SCALE), nil
   local function snapshots()
-    local failed
-    now, failed = require("hoststore.clock").to_remove_by(store, given.force)
-    if not now then return nil, failed end
-    return find_snapshots(store, own, now)
+    local known
+    now, known = require("hoststore.clock").to_remove_by(store, given.force)
+    if not now then return nil, known end
+    return find_snapshots(store, own, now, known)
   end
   local function rest(deleted)
     local hosts, failed = remove_hosts(store, own, now, given)

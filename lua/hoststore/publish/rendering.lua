@@ -26,9 +26,31 @@ local function from_template(store, output)
   })
 end
 
+-- What is wrong with a filter is wrong with the output, and not with a line of ours that uses it.
+local function check_filter(store, filter)
+  local probe = {}
+  for key, value in pairs(filter) do
+    probe[key] = value
+  end
+  probe.limit = 0
+  local ok, listed, err = pcall(store.list, store, probe)
+  if ok or core.is_error(listed) then
+    return listed, err
+  elseif listed:find("not enough memory", 1, true) then
+    error(listed, 0)
+  end
+  return nil, core.error { code = "invalid", field = "filter", message = listed }
+end
+
 --- A function that gives the text of the output to a sink.
 ---@return function? generate, hoststore.Error? err
 function rendering.generator(store, output)
+  if output.filter then
+    local good, err = check_filter(store, output.filter)
+    if not good then
+      return nil, err
+    end
+  end
   if output.template then
     return from_template(store, output)
   end
