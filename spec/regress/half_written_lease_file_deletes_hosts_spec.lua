@@ -77,8 +77,8 @@ describe("a file of leases", function()
   it("is reported on the command line, which fails", function()
     local command = ("%s --db %s hotplug --spool %s/spool --leases %s"):format(COMMAND, db, directory, path)
     system.write(path, "")
-    assert.same({ ("hoststore: 3 leases that are in no file were kept: %s holds no lease; if they are to go, say so with "
-      .. "max_deletes\n0 events, 3 kept\n"):format(path), 1 }, { system.run(command) })
+    assert.same({ ("hoststore: 3 leases that are in no file were kept: %s holds no lease; if they are to go, say so "
+      .. "with max_deletes\n0 events, 3 kept\n"):format(path), 1 }, { system.run(command) })
     assert.same({ "0 events, 3 written\n", 0 }, { system.run(command .. " --max-deletes 100%") })
     system.write(path, "0 aa:bb:cc:dd:ee:01 10.0.0.5 lap")
     assert.equal(1, select(2, system.run(command)))

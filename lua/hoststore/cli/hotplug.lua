@@ -38,15 +38,37 @@ local function sync(options, out)
   return answer(result, out, COUNTERS)
 end
 
+local function misuse(message)
+  return nil, { code = "usage", message = message, hint = "hoststore hotplug --help" }
+end
+
+-- Nothing that was asked for is passed over.
+local function check(options)
+  if options.readonly then
+    return misuse "hotplug writes; leave --readonly out"
+  elseif options.reason then
+    return misuse "what leases change has its reason; leave --reason out"
+  elseif options.event[1] and (options.drain or options.leases[1]) then
+    return misuse(("'%s' is an event, and stands without --drain and --leases; give --leases before each file")
+      :format(options.event[1]))
+  end
+  return true
+end
+
 --- Runs the command, which opens a store only for what takes one.
 function command.run(options, out)
-  if options.leases[1] then
+  local good, err = check(options)
+  if not good then
+    return nil, err
+  elseif options.leases[1] then
     return sync(options, out)
   elseif options.drain then
     return drain(options, out)
   end
-  local done, message = hotplug.event(options.event)
-  if not done then
+  local done, message, misused = hotplug.event(options.event, options)
+  if misused then
+    return misuse(message)
+  elseif not done then
     return nil, { code = "failed", message = message }
   end
   return 0

@@ -47,7 +47,7 @@ local function to_lease(event, context)
   if not client then return nil, "the client's MAC address or DUID is none" end
   local made = { file = event.file, action = event.action, ip = event.ip, client = client,
     name = lease.name(event.name), lost = lease.name(event.lost), domain = lease.name(event.domain),
-    missing = event.missing, tries = spool.tries(event.file) }
+    missing = event.missing, actor = event.actor, tries = spool.tries(event.file) }
   made.said, made.version = made.name, tonumber(event.expires or "")
   if made.version == 0 then made.version = nil end
   made.ends, made.about = reckon_end(event, context)
@@ -121,7 +121,7 @@ function drain.apply(store, leases, by, refused)
     if failures == FAILURES then
       refuse(event, "scripts of the policies fail on others", true, false)
     else
-      local done, err = apply_one(store, event, by)
+      local done, err = apply_one(store, event, event.actor or by)
       local refusal = done or judge(store, err)
       if not refusal then return nil, err end
       if not done then refuse(event, err.message, refusal == "waits", true) end

@@ -104,7 +104,8 @@ local function take_away(store, found, gone, options, bad)
   local reason, err = doubt(store, found, gone, options.max_deletes)
   if reason == false then return nil, err end
   if reason then
-    found.errors[#found.errors + 1] = { message = ("%d leases that are in no file were kept: %s"):format(#gone, reason) }
+    local message = ("%d leases that are in no file were kept: %s"):format(#gone, reason)
+    found.errors[#found.errors + 1] = { message = message }
     return #gone
   end
   local done
