@@ -42,6 +42,13 @@ local function with_store(chosen, fn)
   return result, failure
 end
 
+-- What was given, with the spool it is about.
+local function with_spool(given)
+  given = given or {}
+  return { db = given.db, tenant = given.tenant, actor = given.actor,
+    spool = given.spool or spool.directory(given.db, given.tenant) }
+end
+
 --- Brings the events of the spool into the store: by hand, from cron, and in the background.
 ---@param given { db: string?, tenant: string?, actor: string?, spool: string? }?
 ---@param lock table?  the lock of the spool, when the caller has it
@@ -51,7 +58,7 @@ end
 ---@return hoststore.Error?
 function hotplug.drain(given, lock)
   local chosen = settings(given or {})
-  local path = given and given.spool or spool.directory()
+  local path = with_spool(given).spool
   local drain, is_open = require "hoststore.hotplug.drain", false
   chosen.patient = lock ~= nil
   local result, err = with_store(chosen, function(store)
@@ -77,7 +84,7 @@ function hotplug.sync(files, given)
   given = given or {}
   if type(files) == "string" then files = { files } end
   require("hoststore.entry").delete_limit(given.max_deletes, 0)
-  local chosen, path = settings(given), given.spool or spool.directory()
+  local chosen, path = settings(given), with_spool(given).spool
   chosen.max_deletes = given.max_deletes
   -- It says what is known of the clock.
   local ready, message = spool.prepare(path)
@@ -105,12 +112,6 @@ local function start_drainer(given)
   local begun, problem = sys.background(lock, function() drain_alone(given, lock) end)
   lock:release()
   return begun, problem
-end
-
--- What was given, with the spool it is about.
-local function with_spool(given)
-  return { db = given and given.db, tenant = given and given.tenant, actor = given and given.actor,
-    spool = given and given.spool or spool.directory() }
 end
 
 local function wake(given)

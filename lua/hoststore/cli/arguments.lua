@@ -483,8 +483,8 @@ or del, MAC address or DUID, address, name), or what stands in the environment
 for a subsystem of hotplug.d (dhcp, ntp, iface). It waits in a spool until a
 process in the background, one at a time, brings all that is there into the
 database. Options stand before the event, and count more than the environment;
-each database and tenant needs a spool of its own.
-Environment: HOSTSTORE_SPOOL (/tmp/hoststore/spool), HOSTSTORE_DB,
+each database and tenant needs a spool of its own, and has one by default.
+Environment: HOSTSTORE_SPOOL (below /tmp/hoststore), HOSTSTORE_DB,
 HOSTSTORE_TENANT, HOSTSTORE_LEASE_EXPIRY (no: leases get no end),
 HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
    dnsmasq --dhcp-script=SCRIPT    # SCRIPT: exec hoststore hotplug -- "$@"
