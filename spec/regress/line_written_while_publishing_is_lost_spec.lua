@@ -1,6 +1,7 @@
 -- A line that an admin appended to a file while the checker looked at the new one was gone behind the rename, also
 -- where it stood outside of the block.
 local publishing = require "spec.support.publishing"
+local recorder = require "spec.proof.crash.recorder"
 local system = require "spec.support.system"
 
 describe("a file that somebody changes while it is being published", function()
@@ -90,5 +91,32 @@ describe("a file that somebody changes while it is being published", function()
     assert.equal(1, publish({ path = shards.path, mode = "shards" }, { adopt = true }).adopted.created)
     assert.equal(257, store:count())
     assert.matches("g%d.lan", system.read(first))
+  end)
+
+  -- How often the new file was synced and renamed: nothing is synced between the last look at the old one and the
+  -- rename, as that takes time.
+  local function recorded(script)
+    local run, syncs, renames = recorder.directory(), 0, 0
+    finally(function() system.remove(run) end)
+    system.write(run .. "/script.lua", script)
+    local records = recorder.run(run, 1, run .. "/script.lua", run .. "/root")
+    for i, record in ipairs(records) do
+      if record.path == ".hosts.hoststore-new" then
+        syncs = syncs + (record.name == "sync" and 1 or 0)
+        renames = renames + (record.name == "rename" and 1 or 0)
+        assert.is_false(record.name == "rename" and records[i - 1].path == record.path)
+      end
+    end
+    return { syncs, renames }
+  end
+
+  it("is compared when all that takes time is done", function()
+    assert.same({ 1, 1 }, recorded [[
+      assert(require("spec.proof.crash.outputs").store():publish(arg[1] .. "/hosts"))]])
+  end)
+
+  it("is so, too, behind a checker, which may have written into the new one", function()
+    assert.same({ 2, 1 }, recorded [[
+      assert(require("spec.proof.crash.outputs").store():publish(arg[1] .. "/hosts", { check = { "true" } }))]])
   end)
 end)
