@@ -509,7 +509,10 @@ static int replacement_commit(lua_State *L)
 /* temporary(): the path of the new file, for those who write it by themselves */
 static int replacement_temporary(lua_State *L)
 {
-	lua_pushstring(L, check_replacement(L)->temporary);
+	struct replacement *r = check_replacement(L);
+
+	r->settled = false;
+	lua_pushstring(L, r->temporary);
 	return 1;
 }
 

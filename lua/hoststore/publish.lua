@@ -117,7 +117,11 @@ end
 
 local function check(job, plan)
   return each_new(plan, function(piece)
-    return command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+    local good, err = command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+    if not good then
+      return nil, err
+    end
+    return pieces.prepare(piece, job.prefix) -- the checker may have written into it
   end)
 end
 
