@@ -180,7 +180,7 @@ POSTGRES_SPECS = spec/conformance $(wildcard spec/unit/postgres_*spec.lua)
 test-postgres-new: deps-postgres-new
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
-		$(if $(filter-out spec,$(SPECS)),$(SPECS),$(POSTGRES_SPECS))
+		$(if $(filter-out spec,$(SPECS)),$(SPECS),--filter-out='^sqlite ' $(POSTGRES_SPECS))
 
 SQLITE_SPECS = spec/conformance spec/regress $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
 
