@@ -499,6 +499,9 @@ function core.methods.publish(store, path, given)
   if not output then
     error(message .. "; publish has the options of an output", 2)
   end
+  if output.filter then
+    rendering.try_filter(store, output.filter)
+  end
   local result = publish_all(store, { output }, { force = given.force ~= false }, publish_one)[1]
   if result.error then
     return nil, result.error

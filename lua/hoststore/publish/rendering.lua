@@ -26,14 +26,24 @@ local function from_template(store, output)
   })
 end
 
+-- The filter, for no hosts at all.
+local function none_of(filter)
+  local none = {}
+  for key, value in pairs(filter) do
+    none[key] = value
+  end
+  none.limit = 0
+  return none
+end
+
+--- Raises on a filter that is none.
+function rendering.try_filter(store, filter)
+  store:list(none_of(filter))
+end
+
 -- What is wrong with a filter is wrong with the output, and not with a line of ours that uses it.
 local function check_filter(store, filter)
-  local probe = {}
-  for key, value in pairs(filter) do
-    probe[key] = value
-  end
-  probe.limit = 0
-  local ok, listed, err = pcall(store.list, store, probe)
+  local ok, listed, err = pcall(store.list, store, none_of(filter))
   if ok or core.is_error(listed) then
     return listed, err
   elseif listed:find("not enough memory", 1, true) then
