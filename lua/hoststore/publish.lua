@@ -85,7 +85,7 @@ local function make_plan(job, flags)
   if not now then
     return nil, err
   end
-  generate, err = rendering.generator(job.store, job.output)
+  generate, err = rendering.generator(job.store, job.output, now)
   if not generate then
     return nil, err
   end

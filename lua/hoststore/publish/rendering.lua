@@ -11,7 +11,7 @@ local rendering = {}
 local BOUND = 1024 * 1024
 local COPIED = 32 * 1024
 
-local function from_template(store, output)
+local function from_template(store, output, now)
   local given = type(output.template) == "string" and { text = output.template } or output.template
   local text, err = given.text, nil
   if not text then
@@ -23,7 +23,7 @@ local function from_template(store, output)
   return require("hoststore.template").generator(store, {
     text = text, name = given.name or given.path or output.label, format = given.format or output.format,
     filter = output.filter,
-  })
+  }, now)
 end
 
 -- The filter, for no hosts at all.
@@ -53,8 +53,9 @@ local function check_filter(store, filter)
 end
 
 --- A function that gives the text of the output to a sink.
+---@param now number?  by which hosts expire, when that is known already
 ---@return function? generate, hoststore.Error? err
-function rendering.generator(store, output)
+function rendering.generator(store, output, now)
   if output.filter then
     local good, err = check_filter(store, output.filter)
     if not good then
@@ -62,9 +63,9 @@ function rendering.generator(store, output)
     end
   end
   if output.template then
-    return from_template(store, output)
+    return from_template(store, output, now)
   end
-  return export.generator(store, output.format, output.filter, { header = output.header })
+  return export.generator(store, output.format, output.filter, { header = output.header, now = now })
 end
 
 -- Reads a file along with what is made, and knows whether they are the same so far.
