@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
@@ -20,14 +20,8 @@ describe("a host that is to expire in two days", function()
   end)
 
   local function run(...)
-    local text = ""
-    local file = { write = function(_, more)
-      text = text .. more
-      return true
-    end }
-    local streams = { stdout = file, stderr = file, terminal = false }
-    local status = cli.run({ "--db", directory .. "/hosts.db", ... }, streams)
-    return status, text
+    local code, output, errors = command_line.run { "--db", directory .. "/hosts.db", ... }
+    return code, output .. errors
   end
 
   local function expiry()

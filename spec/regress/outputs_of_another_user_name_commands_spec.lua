@@ -1,6 +1,6 @@
 -- `hoststore publish --outputs /tmp/outputs.json` ran the commands that another user had written there, and templates
 -- were read from wherever another user's link led. The other user is "nobody", by number, so this runs as root.
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
@@ -15,13 +15,8 @@ describe("what is read to be acted on, in a directory for all:", function()
   end
 
   local function run(...)
-    local said = {}
-    local writer = { write = function(self, text)
-      said[#said + 1] = text
-      return self
-    end }
-    local code = cli.run({ "--db", home .. "/hosts.db", ... }, { stdout = writer, stderr = writer, terminal = false })
-    return code, table.concat(said)
+    local code, output, errors = command_line.run { "--db", home .. "/hosts.db", ... }
+    return code, output .. errors
   end
 
   before_each(function()

@@ -1,6 +1,6 @@
 -- `policy check` said "ok" of two outputs that write one file, of commands and directories that are not there, and of
 -- a tag that no host can have.
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local json = require "hoststore.json"
 local system = require "spec.support.system"
 
@@ -19,17 +19,9 @@ describe("policy check", function()
   end
 
   local function check(...)
-    local texts = { "", "" }
-    local function writer(i)
-      return { write = function(self, text)
-        texts[i] = texts[i] .. text
-        return self
-      end }
-    end
-    local code = cli.run({ "policy", "check", policies, ... },
-      { stdout = writer(1), stderr = writer(2), terminal = false })
-    return { code, (texts[1]:gsub(directory:gsub("%p", "%%%0"), "DIR")),
-      (texts[2]:gsub(directory:gsub("%p", "%%%0"), "DIR")) }
+    local code, output, errors = command_line.run { "policy", "check", policies, ... }
+    return { code, (output:gsub(directory:gsub("%p", "%%%0"), "DIR")),
+      (errors:gsub(directory:gsub("%p", "%%%0"), "DIR")) }
   end
 
   it("names outputs with one path, or one name, in whichever files they are", function()

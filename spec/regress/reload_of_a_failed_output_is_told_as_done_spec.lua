@@ -1,6 +1,6 @@
 -- In the table of `publish`, an output that its checker had refused was told as reloaded, when another one shared its
 -- command; and `publish FILE --dry-run` did not say that a reload was still to be run.
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
@@ -31,21 +31,17 @@ describe("a reload", function()
 
   it("that is due is told in a dry run of one file", function()
     local path = directory .. "/hosts"
-    local function dry_run(command)
-      local said = {}
-      local writer = { write = function(self, text)
-        said[#said + 1] = text
-        return self
-      end }
-      assert.equal(0, (cli.run({ "--db", home .. "/hosts.db", "publish", path, "--dry-run", "--reload", command },
-        { stdout = writer, stderr = writer, terminal = false })))
-      return table.concat(said)
+    local function dry_run(words)
+      local code, output, errors = command_line.run { "--db", home .. "/hosts.db", "publish", path, "--dry-run",
+        "--reload", words }
+      assert.equal(0, code)
+      return output .. errors
     end
-    local command = "test -e " .. directory .. "/flag"
+    local reload = "test -e " .. directory .. "/flag"
     store:publish(path, { reload = { "test", "-e", directory .. "/flag" } })
-    assert.matches("the reload is due", dry_run(command), 1, true)
+    assert.matches("the reload is due", dry_run(reload), 1, true)
     system.write(directory .. "/flag", "")
     assert(store:publish(path, { reload = { "test", "-e", directory .. "/flag" } }) ~= nil)
-    assert.is_nil(dry_run(command):find("is due", 1, true))
+    assert.is_nil(dry_run(reload):find("is due", 1, true))
   end)
 end)
