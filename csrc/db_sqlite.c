@@ -492,9 +492,11 @@ static void extend(int fd, int64_t size, int64_t reserve)
 	ssize_t written = 1;
 
 	for (; written > 0 && size < reserve; size += written) {
+		size_t left = (size_t)(reserve - size);
+
 		if (size > 0)
 			sqlite3_randomness(sizeof block, block);
-		written = pwrite(fd, block, sizeof block, size);
+		written = pwrite(fd, block, left < sizeof block ? left : sizeof block, size);
 	}
 }
 

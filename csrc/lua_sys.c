@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -342,6 +343,7 @@ static int lock_release(lua_State *L)
 
 struct replacement {
 	int fd;				/* -1: committed, aborted or never opened */
+	bool settled;			/* on the disk, with its attributes, and not written to since */
 	mode_t mode;			/* of a file that is not there yet */
 	char *path, *temporary, *directory;
 	char text[];
@@ -364,6 +366,7 @@ static struct replacement *push_replacement(lua_State *L, const char *path, cons
 	struct replacement *r = lua_newuserdata(L, sizeof *r + 3 * length + 16 + strlen(suffix));
 
 	r->fd = -1;
+	r->settled = false;
 	luaL_getmetatable(L, REPLACEMENT);
 	lua_setmetatable(L, -2);
 	r->path = r->text;
@@ -417,20 +420,43 @@ int write_all(int fd, const char *text, size_t length)
 	return 0;
 }
 
-/* Owner first: a change of owner takes the set-id bits away. */
-static int take_attributes(const char *path, int fd, mode_t mode)
+static bool has_owner_of(const struct stat *a, const struct stat *b)
+{
+	return a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+}
+
+/* Owner first: a change of owner takes the set-id bits away. Sets *CHANGED when something was not so already,
+ * and leaves the mode alone when all was. */
+static int take_attributes(const char *path, int fd, mode_t mode, bool *changed)
 {
 	struct stat old, new;
 
+	if (fstat(fd, &new) < 0)
+		return errno;
 	if (stat(path, &old) == 0) {
-		if (fstat(fd, &new) < 0)
-			return errno;
-		if ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) &&
-		    fchown(fd, old.st_uid, old.st_gid) < 0)
-			return errno;
 		mode = old.st_mode & 07777;
+		if (!has_owner_of(&old, &new)) {
+			*changed = true;
+			if (fchown(fd, old.st_uid, old.st_gid) < 0)
+				return errno;
+		}
 	}
-	return fchmod(fd, mode) < 0 ? errno : 0;
+	if ((new.st_mode & 07777) != mode)
+		*changed = true;
+	return *changed && fchmod(fd, mode) < 0 ? errno : 0;
+}
+
+/* Brings the new file down to the disk as it is to be. What was prepared needs no second time: between its look at
+ * the old file and the rename, a caller has no time to lose. */
+static int settle(struct replacement *r)
+{
+	bool changed = !r->settled;
+	int number = take_attributes(r->path, r->fd, r->mode, &changed);
+
+	if (!number && changed)
+		number = sync_file(r->fd);
+	r->settled = !number;
+	return number;
 }
 
 static int replacement_write(lua_State *L)
@@ -440,6 +466,7 @@ static int replacement_write(lua_State *L)
 	const char *text = luaL_checklstring(L, 2, &length);
 	int number = write_all(r->fd, text, length);
 
+	r->settled = false;
 	return number ? fail_system(L, r->path, number) : succeed(L);
 }
 
@@ -456,21 +483,17 @@ static void abandon(struct replacement *r)
 static int replacement_prepare(lua_State *L)
 {
 	struct replacement *r = check_replacement(L);
-	int number = take_attributes(r->path, r->fd, r->mode);
+	int number = settle(r);
 
-	if (!number)
-		number = sync_file(r->fd);
 	return number ? fail_system(L, r->path, number) : succeed(L);
 }
 
 static int replacement_commit(lua_State *L)
 {
 	struct replacement *r = check_replacement(L);
-	int number = take_attributes(r->path, r->fd, r->mode);
-
 	/* The content before the name: a rename that outlives a power cut must not show an empty file. */
-	if (!number)
-		number = sync_file(r->fd);
+	int number = settle(r);
+
 	if (!number && rename(r->temporary, r->path) < 0)
 		number = errno;
 	if (number) {
@@ -486,7 +509,10 @@ static int replacement_commit(lua_State *L)
 /* temporary(): the path of the new file, for those who write it by themselves */
 static int replacement_temporary(lua_State *L)
 {
-	lua_pushstring(L, check_replacement(L)->temporary);
+	struct replacement *r = check_replacement(L);
+
+	r->settled = false;
+	lua_pushstring(L, r->temporary);
 	return 1;
 }
 

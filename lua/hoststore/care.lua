@@ -62,6 +62,12 @@ local function is_journal(path)
   return first ~= nil and first ~= "\0"
 end
 
+-- The file beside which SQLite makes one of that name as it needs it, whether it is there now or not.
+local function owner_of(path)
+  local owner = path:match "^(.+)%-journal$" or path:match "^(.+)%-wal$" or path:match "^(.+)%-shm$"
+  return owner and core.sys.stat(owner) and owner
+end
+
 -- A database that is in use must not be replaced: who has it open would go on writing to the old file,
 -- and a journal beside it would be played into the new one.
 local function backup_target(store, path)
@@ -73,6 +79,10 @@ local function backup_target(store, path)
   local own, there = facts.location and core.sys.stat(facts.location), core.sys.stat(target)
   if own and there and own.device == there.device and own.inode == there.inode then
     return refuse("'%s' is the database itself; give another path", path)
+  end
+  local database = owner_of(target)
+  if database then
+    return refuse("'%s' is a name SQLite uses for its file '%s'; give another path", path, database)
   end
   for _, suffix in ipairs { "-journal", "-wal" } do
     if is_journal(target .. suffix) then

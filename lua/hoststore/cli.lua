@@ -155,20 +155,16 @@ local function wants_json(argv)
 end
 
 -- An event of the system, which has to be taken in a moment: hundreds may come at once. Nil when the
--- command line is another one.
+-- command line is another one, or has options.
 local function take_event(argv)
-  if argv[1] ~= "hotplug" then
+  local first = argv[2] == "--" and 3 or 2
+  if argv[1] ~= "hotplug" or first == 2 and argv[2] and argv[2]:find "^%-" then
     return nil
   end
-  for _, word in ipairs(argv) do
-    if word:find "^%-" then
-      return nil
-    end
-  end
-  local done, message = require("hoststore.hotplug").event({ unpack(argv, 2) })
+  local done, message, misused = require("hoststore.hotplug").event { unpack(argv, first) }
   if not done then
     io.stderr:write("hoststore: ", message, "\n")
-    return 1
+    return misused and EXIT_CODES.usage or 1
   end
   return 0
 end

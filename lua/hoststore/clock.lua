@@ -24,7 +24,7 @@ local SLACK = 60
 -- A year that was set wrongly is a hole.
 local HOLE, SETTLED = 330 * DAY, 30 * DAY
 -- Whoever has recorded so much by a clock believes it.
-local PAGE, PAGES = 500, 20
+local MANY = 10000
 
 -- Stores that were opened with a clock of their own.
 local given = setmetatable({}, { __mode = "k" })
@@ -32,6 +32,11 @@ local given = setmetatable({}, { __mode = "k" })
 --- Notes that a store has a clock that a script gave it.
 function clock.give(store)
   given[store] = true
+end
+
+-- Times before this one were written by a clock that was not set.
+local function floor_of(store)
+  return given[store] and 0 or clock.FLOOR
 end
 
 local function boot_id()
@@ -67,60 +72,103 @@ end
 
 local show = core.format_time
 
--- When the newest event was written, by whatever clock; false when there is none. Once the clock is set right, what
--- is written next heals the log.
-local function newest_time(store)
-  local events, err = core.events(store, { backward = true, limit = 1 })
+-- When the first event behind a position was written, by whatever clock; false when there is none.
+local function time_behind(store, position)
+  local events, err = core.events(store, { after = position, limit = 1 })
   if not events then return nil, err end
   return events[1] and events[1].recorded_at or false
 end
 
-local function check_newest(store, now, floor, ahead)
+-- Searches the newest events, in steps that grow, for one of a time from `floor` up to but not with `border`, and
+-- then for the place where such a one is followed by another: some twenty reads at most, however long the log is.
+-- Returns the times of both, false for what there is not, and whether there were too many events to find the
+-- first. The times of a log need not rise: then what is found may be older than the newest such event.
+local function search(store, floor, border)
+  local right, err = core.position(store)
+  if not right then return nil, err end
+  local oldest, left, step, before, after = math.max(0, right - MANY), right, 1, false, false
+  local function look(position)
+    local time, failure = time_behind(store, position)
+    if time == nil then
+      err = failure
+    elseif time and time >= floor and time < border then
+      left, before = position, time
+    else
+      right, after = position, time
+    end
+    return time ~= nil
+  end
+  while not before and right > oldest do
+    if not look(math.max(oldest, right - step)) then return nil, err end
+    step = step * 4
+  end
+  while before and right - left > 1 do
+    if not look(math.floor((left + right) / 2)) then return nil, err end
+  end
+  return before, after, not before and right > 0
+end
+
+-- When the newest event was written; false when there is none. Once the clock is set right, what is written next
+-- heals the log.
+local function newest_time(store)
+  local position, err = core.position(store)
+  if not position then return nil, err end
+  return time_behind(store, math.max(0, position - 1))
+end
+
+local function check_newest(store, now)
   local newest, err = newest_time(store)
   if newest == nil then return nil, err end
-  if newest and (now < newest - SLACK or newest >= floor and now > newest + ahead) then
+  if newest and now < newest - SLACK then
     return disbelieve("the clock says %s, but the newest event is of %s", show(now), show(newest))
   end
   return true
 end
 
--- The times up to now at which snapshots were made and events written, back to when the clock has settled.
-local function recorded(store, now, floor)
-  local times = {}
-  local function note(time)
-    if time >= floor and time <= now then times[#times + 1] = time end
-  end
+-- What was recorded around the time from which the clock has settled: when the last was before it, and when the
+-- first up to now since it.
+local function around(store, now, floor)
+  local border = now - SETTLED
+  local before, after, many = search(store, floor, border)
+  if before == nil then return nil, after end
+  after = after and after >= border and after <= now and after or now
+  if many or before and after - before <= HOLE then return before, after end
   local snapshots, err = store:snapshots()
   if not snapshots then return nil, err end
-  for _, snapshot in ipairs(snapshots) do note(snapshot.created_at) end
-  local position
-  position, err = core.position(store)
-  if not position then return nil, err end
-  for _ = 1, PAGES do
-    local events
-    events, err = core.events(store, { after = math.max(0, position - PAGE), limit = PAGE })
-    if not events then return nil, err end
-    for _, event in ipairs(events) do note(event.recorded_at) end
-    position = position - PAGE
-    if position <= 0 or not events[1] or events[1].recorded_at < now - SETTLED then break end
+  for _, snapshot in ipairs(snapshots) do
+    local time = snapshot.created_at
+    if time >= floor and time < border then
+      before = math.max(before or time, time)
+    elseif time >= border and time <= now then
+      after = math.min(after, time)
+    end
   end
-  table.sort(times, function(a, b) return a > b end)
-  return times
+  return before, after
+end
+
+-- The hole that a time lies behind: its beginning and end; false when there is none.
+local function find_hole(store, time, floor)
+  local before, after = around(store, time, floor)
+  if before == nil then return nil, after end
+  if before and after - before > HOLE then return before, after end
+  return false
 end
 
 local function check_holes(store, now, floor)
-  local times, err = recorded(store, now, floor)
-  if not times then return nil, err end
-  local later = now
-  for _, time in ipairs(times) do
-    if later - time > HOLE then
-      return disbelieve("the clock says %s, but nothing was recorded between %s and %s", show(now), show(time),
-        later == now and "now" or show(later))
-    end
-    if now - time > SETTLED then break end
-    later = time
-  end
-  return true
+  local from, to = find_hole(store, now, floor)
+  if from == nil then return nil, to end
+  if not from then return true end
+  return disbelieve("the clock says %s, but nothing was recorded between %s and %s", show(now), show(from),
+    to == now and "now" or show(to))
+end
+
+-- The newest time of an event that can be believed; false when there is none.
+local function believed_time(store, floor)
+  local newest, err = search(store, floor, math.huge)
+  if not newest then return newest, err end
+  local from, to = find_hole(store, newest, floor)
+  if from == nil then return nil, to end
+  return from or newest
 end
 
 local function check_drift(seen, now)
@@ -139,17 +187,16 @@ function clock.now()
 end
 
 -- Whether a clock can be believed; else "conflict", and why not. That of the system is the one with a path, of the
--- spool. What comes back, once the clock is right, need not be as sure: with `briefly` only the newest event is
--- looked at.
-local function check(store, now, path, briefly)
+-- spool. With `behind` it may be ahead after a hole, as nothing is over too early that is reckoned from it.
+local function check(store, now, path, behind)
   local seen, floor = path and read_seen(path), path and clock.FLOOR or 0
   if seen then
     local good, err = check_drift(seen, now)
     if not good or seen.source == "ntp" then return good, err end
   end
   if now.wall < floor then return disbelieve("the clock says %s: it is not set", show(now.wall)) end
-  local good, err = check_newest(store, now.wall, floor, briefly and not seen and HOLE or math.huge)
-  if not good or seen or briefly then return good, err end
+  local good, err = check_newest(store, now.wall)
+  if not good or seen or behind then return good, err end
   return check_holes(store, now.wall, floor)
 end
 
@@ -165,38 +212,52 @@ function clock.check_and_note(store, now, path)
   return good, err
 end
 
--- What the store's clock says, and whether that can be believed.
-local function judge(store, briefly)
-  local now = core.now(store)
-  local path = not given[store] and spool.directory() or nil
-  return now, check(store, { wall = now, since_boot = sys.monotonic() }, path, briefly)
+local function spool_of(store)
+  return not given[store] and spool.directory() or nil
 end
 
---- The time for who leaves out what has expired: that of the clock or, while it cannot be believed, of the newest
---- event. So nothing expires that has not yet, and nothing that has comes back.
+-- What the store's clock says, and whether that can be believed.
+local function judge(store, behind)
+  local now = core.now(store)
+  return now, check(store, { wall = now, since_boot = sys.monotonic() }, spool_of(store), behind)
+end
+
+--- The time for who leaves out what has expired: that of the clock or, while it cannot be believed, the newest that
+--- an event has and that can be. So nothing expires before its time.
 ---@param store hoststore.Store
 ---@return number? now, hoststore.Error? err, string? doubt  why the clock is not believed
 function clock.to_expire_by(store)
-  local now, good, err = judge(store, true)
+  local now, good, err = judge(store)
   if good then return now end
   if err.code ~= "conflict" then return nil, err end
-  local newest, failure = newest_time(store)
-  if newest == nil then return nil, failure end
-  return newest or now, nil, err.message
+  local believed, failure = believed_time(store, floor_of(store))
+  if believed == nil then return nil, failure end
+  return believed or math.min(now, clock.FLOOR), nil, err.message
 end
 
 --- The time of the store's clock for who wants to remove what is older, or "conflict" when it cannot be
---- believed, unless `force` says that it is right.
+--- believed, unless `force` says that it is right. Nobody knows how old is what was made before `known`.
 ---@param store hoststore.Store
 ---@param force boolean?
----@return number? now, hoststore.Error? err
+---@return number? now, number|hoststore.Error known
 function clock.to_remove_by(store, force)
-  if force then return core.now(store) end
+  if force then return core.now(store), floor_of(store) end
   local now, good, err = judge(store)
-  if good then return now end
+  if good then return now, floor_of(store) end
   if err.code == "conflict" then
     err.message = err.message .. "; nothing is removed, unless you force it because the clock is right"
   end
+  return nil, err
+end
+
+--- The time of the store's clock for who reckons from it when something will be over, or "conflict" when it is not
+--- set, or behind the log.
+---@param store hoststore.Store
+---@return number? now, hoststore.Error? err
+function clock.to_reckon_from(store)
+  local now, good, err = judge(store, true)
+  if good then return now end
+  if err.code == "conflict" then err.message = err.message .. "; give a date, or set the clock" end
   return nil, err
 end
 

@@ -113,6 +113,19 @@ function file.read(path)
   return text
 end
 
+--- As read, of a file whose text is acted on: one that another user may have put there is refused, and with strict,
+--- as where it names commands, one that anybody may write to.
+---@param path string
+---@param strict boolean?
+---@return string? text, hoststore.Error? err
+function file.read_trusted(path, strict)
+  local safe, message, errno = sys.guard(path, strict)
+  if not safe then
+    return nil, file.failure(message, errno)
+  end
+  return file.read(path)
+end
+
 --- Whether the file at path holds just what generate gives to its sink. Reads as it goes.
 ---@param path string
 ---@param generate fun(sink: fun(text: string))

@@ -58,6 +58,14 @@ local function import_record(store, import, record, message)
   return nil, err
 end
 
+-- A record that cannot be read, and no end of a line behind it: the source was cut off there, and nobody can say what
+-- else it held. A good line without an end is taken, as editors leave some.
+local function check_whole(lines, line, problem)
+  if not (lines.unended and problem.code == "invalid") then return true end
+  return nil, core.error { code = "invalid", line = line,
+    message = "the source breaks off: there is no end of the line behind what cannot be read: " .. problem.message }
+end
+
 local function delete_missing(store, import, given, result)
   local missing, err = core.import_missing(store, import)
   if not missing then return nil, err end
@@ -97,6 +105,11 @@ local function import_all(store, lines, format, given)
     if not import and not begin() then return nil, err end
     result.processed = result.processed + 1
     local action, problem = import_record(store, import, record, message)
+    if not action then
+      local whole
+      whole, err = check_whole(lines, line, problem)
+      if not whole then return nil, err end
+    end
     if action then
       local counter = counters[action]
       result[counter] = result[counter] + 1
@@ -138,7 +151,8 @@ end
 
 --- Imports hosts from a path, an open file or `{ text = … }`, in one transaction. A record that is
 -- wrong is reported with its line and the others are imported; in mode "strict" it refuses them all,
--- and so does a source that breaks off (a JSON array cut short) in every mode.
+-- and so does a source that breaks off (a JSON array cut short, a last record that cannot be read and has no end of
+-- the line) in every mode.
 ---@param source string|file*|{ text: string }
 ---@param given hoststore.ImportOptions?
 ---@return hoststore.ImportResult?, hoststore.Error?

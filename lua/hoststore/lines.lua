@@ -10,6 +10,7 @@ local BYTE_ORDER_MARK = "\239\187\191"
 ---@class hoststore.Lines
 ---@field keep_cr? boolean leave the CR of CR LF in the line: for formats in which it may be content
 ---@field limit? integer bytes of the longest line; 256 KiB
+---@field unended? boolean the line that next() gave has no end, as the last of a source that was cut off
 local Lines = {}
 Lines.__index = Lines
 
@@ -54,7 +55,7 @@ function Lines:next()
   if not feed and first > last then
     return nil
   end
-  self.number = self.number + 1
+  self.number, self.unended = self.number + 1, not feed
   if last - first >= limit then
     skip_line(self, feed)
     return self.number, nil, "the line is longer than 256 KiB"

@@ -17,8 +17,6 @@ local rendering = require "hoststore.publish.rendering"
 
 local sys = core.sys
 
-local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards = "shards" }
-
 ---@class hoststore.PublishResult
 ---@field name string
 ---@field path string
@@ -37,21 +35,16 @@ local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards 
 
 -- -- one output ----------------------------------------------------------------------------------------
 
--- What an output writes: a file, or those of a directory that have its name.
-local function identity(output, target)
-  return output.mode == "shards" and target .. "\0" .. output.name or target
-end
-
 -- Holds the lock of the output: another process that publishes it waits, and then sees newer hosts.
 local function open_job(store, output, flags)
-  local job = { store = store, output = output, mode = require("hoststore.publish." .. MODES[output.mode]),
-    dry_run = flags.dry_run }
+  local job = { store = store, output = output, mode = outputs.mode_of(output),
+    only_looks = flags.dry_run or flags.adopt }
   local err
   job.target, job.directory = job.mode.locate(output, flags.dry_run)
   if not job.target then
     return nil, job.directory
   end
-  job.key = sys.digest(identity(output, job.target))
+  job.key = sys.digest(outputs.identity(output, job.target))
   if not flags.dry_run then
     job.lock, err = place.lock(job.directory, job.key)
     if not job.lock then
@@ -92,7 +85,7 @@ local function make_plan(job, flags)
   if not now then
     return nil, err
   end
-  generate, err = rendering.generator(job.store, job.output)
+  generate, err = rendering.generator(job.store, job.output, now)
   if not generate then
     return nil, err
   end
@@ -111,7 +104,7 @@ local function make_plan(job, flags)
   end
   note_drift(job, plan, flags)
   job.plan = plan
-  if flags.dry_run or #plan.drift > 0 and not flags.force then
+  if job.only_looks or #plan.drift > 0 and not flags.force then
     return plan
   end
   local done
@@ -124,7 +117,11 @@ end
 
 local function check(job, plan)
   return each_new(plan, function(piece)
-    return command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+    local good, err = command.check(job.output.check, piece.replacement:temporary(), piece.path, job.output.timeout)
+    if not good then
+      return nil, err
+    end
+    return pieces.prepare(piece, job.prefix) -- the checker may have written into it
   end)
 end
 
@@ -156,8 +153,9 @@ end
 
 local function commit(job, plan, result)
   for _, piece in ipairs(plan.changed) do
-    local done, err = pieces.commit(piece, job.prefix)
+    local done, err, why = pieces.commit(piece, job.prefix)
     if not done then
+      job.moved = why == "moved"
       return nil, err
     end
     result.written, piece.same = true, true
@@ -167,6 +165,25 @@ local function commit(job, plan, result)
     end
   end
   return true
+end
+
+-- Of what did not come to be shown, as the file had moved, is known what was known before.
+local function forget_unshown(job, plan, before, result)
+  for _, piece in ipairs(plan.changed) do
+    if not piece.same then
+      job.facts[piece.key] = before[piece.key]
+    end
+  end
+  job.facts[OWED] = result.written and job.facts[OWED] or before[OWED]
+  place.keep(job.directory, job.key, job.facts)
+end
+
+local function copy_of(facts)
+  local copy = {}
+  for name, value in pairs(facts) do
+    copy[name] = value
+  end
+  return copy
 end
 
 -- Check, then remember what it is going to be and that a reload is owed, and only then show it: killed
@@ -180,6 +197,7 @@ local function carry_out(job, plan, result)
     end
     result.checked = true
   end
+  local before = copy_of(job.facts)
   job.facts[OWED] = job.output.reload and "owed" or job.facts[OWED]
   done, err = remember(job, plan, job.output.reload ~= nil)
   if not done then
@@ -188,6 +206,8 @@ local function carry_out(job, plan, result)
   done, err = commit(job, plan, result)
   if done then
     done, err = remember(job, plan)
+  elseif job.moved then
+    forget_unshown(job, plan, before, result)
   end
   if job.output.reload and result.written then
     local asked, failure = ask_for_reload(job)
@@ -199,17 +219,18 @@ local function carry_out(job, plan, result)
 end
 
 local function describe(job, plan, result)
-  result.changed = #plan.changed > 0
+  result.changed = result.changed or #plan.changed > 0
   result.skipped = plan.made.skipped
   result.clock = plan.made.doubt
   if job.output.mode == "shards" then
-    result.shards = { total = 0, written = 0, removed = 0 }
+    result.shards = result.shards or { written = 0, removed = 0 }
+    result.shards.total = 0
     for _, piece in ipairs(plan.pieces) do
       result.shards.total = result.shards.total + (piece.remove and 0 or 1)
     end
   end
+  result.drift = plan.drift[1] and {} or result.drift
   for i, change in ipairs(plan.drift) do
-    result.drift = result.drift or {}
     result.drift[i] = drift.show(change)
   end
 end
@@ -226,20 +247,23 @@ local function abandon_plan(job)
   end
 end
 
--- Adopts, and makes the plan of the hosts that came of it. Now the store says what the files said, but for their
--- comments and the order of their lines; what somebody has changed in them meanwhile is drift again.
-local function adopt_drift(job, plan, flags, result)
-  local err
+-- Adopts what was changed by hand, and publishes nothing. Then the store says what the files said, but for their
+-- comments and the order of their lines, and they may be replaced; what somebody has changed in them meanwhile is
+-- drift again.
+local function adopt_job(job, flags, result)
+  local plan, err = run_plan(job, flags)
+  if not plan then
+    return nil, err
+  end
+  describe(job, plan, result)
+  if #plan.drift == 0 then
+    return true
+  end
   result.adopted, err = adopt.run(job, plan.drift, flags)
-  if not result.adopted or flags.dry_run then
-    return result.adopted and plan, err
-  end
-  abandon_plan(job)
-  local adopted = {}
   for _, change in ipairs(plan.drift) do
-    adopted[change.key] = change.found
+    result.replaceable[change.key] = change.found
   end
-  return run_plan(job, { adopted = adopted })
+  return result.adopted ~= nil or nil, err
 end
 
 local function publish_job(job, flags, result)
@@ -248,12 +272,7 @@ local function publish_job(job, flags, result)
     return nil, err
   end
   describe(job, plan, result)
-  if #plan.drift > 0 and flags.adopt then
-    plan, err = adopt_drift(job, plan, flags, result)
-  end
-  if not plan then
-    return nil, err
-  elseif #plan.drift > 0 and not (flags.force or result.adopted and flags.dry_run) then
+  if #plan.drift > 0 and not flags.force then
     return nil, drift.refusal(job, plan.drift)
   elseif flags.dry_run then
     return true
@@ -269,6 +288,17 @@ local function publish_job(job, flags, result)
     return ask_for_reload(job)
   end
   return done, err
+end
+
+-- What somebody has written into a file meanwhile is not lost: it belongs to what is planned again, or is drift.
+local function publish_steadily(job, flags, result)
+  local done, err = publish_job(job, flags, result)
+  if done or not job.moved then
+    return done, err
+  end
+  abandon_plan(job)
+  job.moved, job.torn = false, false
+  return publish_job(job, flags, result)
 end
 
 local function close_job(job)
@@ -289,8 +319,8 @@ local function publish_one(store, output, flags, result)
   if not job then
     return nil, err
   end
-  result.directory = job.directory
-  local ok, done, failure = pcall(publish_job, job, flags, result)
+  result.directory, job.replaceable = job.directory, result.replaceable
+  local ok, done, failure = pcall(flags.adopt and adopt_job or publish_steadily, job, flags, result)
   result.owed = job.facts[OWED] ~= nil
   close_job(job)
   if not ok then
@@ -324,8 +354,11 @@ local function run_reloads(groups)
     if reload.due(group.directory, group.words) then
       local done, err = reload.run(group.directory, group.words, group)
       for _, result in ipairs(group.results) do
-        result.reloaded = done or false
-        result.error = result.error or err
+        -- Of one that was not published nobody was told.
+        if result.written or not result.error then
+          result.reloaded = done or false
+          result.error = result.error or err
+        end
       end
     end
   end
@@ -354,10 +387,23 @@ end
 local function publish_all(store, list, flags, publish)
   local results = {}
   for i, output in ipairs(list) do
-    local result = { name = output.label, path = output.path, mode = output.mode, changed = false, written = false }
-    results[i] = result
-    local _, err = publish(store, output, flags, result)
-    result.error = err
+    results[i] = { name = output.label, path = output.path, mode = output.mode, changed = false, written = false,
+      replaceable = {} }
+  end
+  local function each(wanted)
+    for i, output in ipairs(list) do
+      if not results[i].error then
+        local _, err = publish(store, output, wanted, results[i])
+        results[i].error = err
+      end
+    end
+  end
+  -- All are adopted before one is published: the hosts of the last belong into the first, too.
+  if flags.adopt then
+    each(flags)
+  end
+  if not (flags.adopt and flags.dry_run) then
+    each { force = flags.force and not flags.adopt, dry_run = flags.dry_run }
   end
   local groups = by_command(list, results)
   if not flags.dry_run then
@@ -365,7 +411,7 @@ local function publish_all(store, list, flags, publish)
   end
   tell_of_reloads(groups)
   for _, result in ipairs(results) do
-    result.directory, result.owed = nil, nil
+    result.directory, result.owed, result.replaceable = nil, nil, nil
   end
   return results
 end
@@ -384,22 +430,6 @@ local function refuse_in_transaction(store)
   if core.depth(store) > 0 then
     error("hosts cannot be published within a transaction", 3)
   end
-end
-
--- Two that write the same file would take turns for ever. Blocks of two names get along in one.
-local function find_other(taken, output)
-  local target = require("hoststore.publish." .. MODES[output.mode]).locate(output, true)
-  if not target then
-    return nil -- it says itself why not
-  end
-  local what = identity(output, target)
-  taken[what] = taken[what] or {}
-  for _, other in ipairs(taken[what]) do
-    if output.mode ~= "block" or other.mode ~= "block" or output.name == other.name then
-      return other
-    end
-  end
-  table.insert(taken[what], output)
 end
 
 --- Brings a list of outputs in step with the hosts, one behind the other. What goes wrong with one is in its
@@ -423,10 +453,8 @@ function core.methods.publish_outputs(store, list, flags)
   local results, good, places, taken = {}, {}, {}, {}
   for i, given in ipairs(list) do
     local output, message = outputs.new(given)
-    local other = output and find_other(taken, output)
-    if other then
-      output, message = nil, ("'%s' and '%s' would both write %s; give each a path of its own"):format(
-        other.label, output.label, output.path)
+    if output then
+      output, message = outputs.claim(taken, output)
     end
     if output then
       good[#good + 1], places[#places + 1] = output, i
@@ -470,6 +498,9 @@ function core.methods.publish(store, path, given)
   local output, message = outputs.new(as_output(path, given))
   if not output then
     error(message .. "; publish has the options of an output", 2)
+  end
+  if output.filter then
+    rendering.try_filter(store, output.filter)
   end
   local result = publish_all(store, { output }, { force = given.force ~= false }, publish_one)[1]
   if result.error then

@@ -72,26 +72,28 @@ end
 local retention_keys = options.set("max_count", "max_age", "keep", "force")
 
 -- Snapshots come newest first, so `rank` is how many there are up to and with this one.
-local function is_expired(snapshot, rank, now, rules)
+local function is_expired(snapshot, rank, rules)
   if rules.keep and rules.keep(snapshot) then return false end
   if not rules.max_count and not rules.max_age then return rules.keep ~= nil end
   return (rules.max_count ~= nil and rank > rules.max_count)
-    or (rules.max_age ~= nil and now - snapshot.created_at > rules.max_age)
+    or (rules.max_age ~= nil and snapshot.created_at >= rules.known
+      and rules.now - snapshot.created_at > rules.max_age)
 end
 
-local function find_expired(store, now, rules)
+local function find_expired(store, rules)
   local snapshots, err = store:snapshots()
   if not snapshots then return nil, err end
   local expired = {}
   for rank, snapshot in ipairs(snapshots) do
-    if is_expired(snapshot, rank, now, rules) then expired[#expired + 1] = snapshot end
+    if is_expired(snapshot, rank, rules) then expired[#expired + 1] = snapshot end
   end
   return expired
 end
 
 --- Deletes snapshots: those beyond the newest `max_count`, those older than `max_age`, but never one
 -- for which `keep` returns true. `keep` alone deletes all others; nothing given deletes nothing. With
--- `max_age` and a clock that cannot be believed (see clock.lua) nothing is deleted: "conflict", unless `force`.
+-- `max_age` and a clock that cannot be believed (see clock.lua) nothing is deleted: "conflict", unless `force`. Of a
+-- snapshot that was made before the clock was set nobody knows how old it is: `max_age` is not about it.
 ---@param given { max_count: integer?, max_age: number|string|nil, keep: (fun(meta: hoststore.Snapshot): boolean)?,
 ---  force: boolean? }?
 ---@return integer? deleted, hoststore.Error? err
@@ -108,12 +110,11 @@ function core.methods.apply_retention(store, given)
     if not rules.max_age then return nil, err end
   end
   local function find()
-    local now, failed
     if rules.max_age then
-      now, failed = require("hoststore.clock").to_remove_by(store, given.force)
-      if not now then return nil, failed end
+      rules.now, rules.known = require("hoststore.clock").to_remove_by(store, given.force)
+      if not rules.now then return nil, rules.known end
     end
-    return find_expired(store, now, rules)
+    return find_expired(store, rules)
   end
   return require("hoststore.retention").delete(store, find, function(deleted) return deleted end)
 end

@@ -154,7 +154,7 @@ local function run(box, given, chunk, sink, bounds)
   function functions.__escape(kind, text) return how[kind](text) end
   add_iterators(functions, context)
   local failure = give(box, functions)
-  assert(box:load("hoststore.template", prelude))
+  assert(box:load("=hoststore.template", prelude))
   local _, err = box:call("__begin", { version = 1, format = given.format, position = context.position,
     tenant = context.tenant }, how.null)
   if not err then
@@ -217,11 +217,14 @@ end
 --- The context of a store: those of its hosts that are enabled and not expired. What it reads fails by raising.
 ---@param store hoststore.Store
 ---@param filter hoststore.Filter?
+---@param now number?  by which hosts expire, when that is known already
 ---@return hoststore.Context? context, hoststore.Error? err
-function template.context(store, filter)
-  local now, size, position, facts, err
-  now, err = clock.to_expire_by(store)
-  if not now then return nil, err end
+function template.context(store, filter, now)
+  local size, position, facts, err
+  if not now then
+    now, err = clock.to_expire_by(store)
+    if not now then return nil, err end
+  end
   size, err = store:count(filter)
   if not size then return nil, err end
   position, err = core.position(store)
@@ -273,15 +276,16 @@ end
 --- hoststore.export's generators do: it raises the error of a template that fails.
 ---@param store hoststore.Store
 ---@param given { text: string, name: string?, format: string?, filter: hoststore.Filter? }
+---@param now number?  as for template.context
 ---@return (fun(sink: fun(text: string)): integer)? generate, hoststore.Error? err
-function template.generator(store, given)
+function template.generator(store, given, now)
   local checked, chunk, err
   checked, err = check(given)
   if not checked then return nil, err end
   chunk, err = file.try(compile, checked.text, checked.name)
   if not chunk then return nil, err end
   return function(sink)
-    local context, failure = template.context(store, given.filter)
+    local context, failure = template.context(store, given.filter, now)
     if not context then
       error(failure, 0)
     end

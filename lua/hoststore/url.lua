@@ -4,7 +4,7 @@ local core = require "hoststore.core"
 local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
-local DIRECTORY_MODE = 493 -- 0755
+local DIRECTORY_MODE = 448 -- 0700, as the database is 0600
 local DEFAULT_POLICIES = "/etc/hoststore/policies"
 
 local url = {}

@@ -44,7 +44,8 @@ for _, backend in ipairs(require "spec.support.backends") do
     it("do not vanish when the clock jumps ahead by years, and do so when it is right again", function()
       clock = NOW + 6 * 365 * DAY
       assert.same({ "nas guest",
-        "the clock says 2033-01-13T08:00:00Z, but the newest event is of 2027-01-15T08:00:00Z" }, { names() })
+        "the clock says 2033-01-13T08:00:00Z, but nothing was recorded between 2027-01-15T08:00:00Z and now" },
+        { names() })
       clock = NOW + 2 * DAY
       assert.same({ "nas" }, { names() })
     end)

@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local spool = require "hoststore.hotplug.spool"
@@ -26,14 +26,9 @@ describe("a router that boots in 2033", function()
   end
 
   local function retention(...)
-    local text = ""
-    local file = { write = function(_, more)
-      text = text .. more
-      return true
-    end }
-    local status = cli.run({ "--db", directory .. "/hosts.db", "retention", "--max-age", "30d", ... },
-      { stdout = file, stderr = file, terminal = false })
-    return status, text
+    local code, output, errors = command_line.run { "--db", directory .. "/hosts.db", "retention", "--max-age", "30d",
+      ... }
+    return code, output .. errors
   end
 
   it("keeps its snapshots, though it has made one more since, until somebody says that the clock is right", function()

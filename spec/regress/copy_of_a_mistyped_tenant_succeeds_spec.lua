@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local hoststore = require "hoststore"
 local system = require "spec.support.system"
 
@@ -15,18 +15,7 @@ describe("a copy of a tenant that nobody has written to", function()
   after_each(function() system.remove(directory) end)
 
   local function run(...)
-    local output, errors = {}, {}
-    local function file(lines)
-      return {
-        write = function(self, ...)
-          lines[#lines + 1] = table.concat { ... }
-          return self
-        end,
-        flush = function() return true end,
-      }
-    end
-    local code = cli.run({ ... }, { stdout = file(output), stderr = file(errors), terminal = false })
-    return code, table.concat(output), table.concat(errors)
+    return command_line.run { ... }
   end
 
   it("is refused, and the message names it", function()

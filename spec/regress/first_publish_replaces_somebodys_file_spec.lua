@@ -1,5 +1,5 @@
 -- The first `hoststore publish /etc/hosts` replaced what somebody had written there, and said "written".
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
@@ -64,23 +64,13 @@ describe("a file that hoststore has not published", function()
   end)
 
   it("ends the command line with 4, which shows what it holds", function()
-    local function writer()
-      local file = { text = "" }
-      function file:write(piece)
-        self.text = self.text .. piece
-        return true
-      end
-      return file
-    end
-    local stdout, stderr = writer(), writer()
-    local code = cli.run({ "--db", home .. "/hosts.db", "publish", path },
-      { stdout = stdout, stderr = stderr, terminal = false })
-    assert.same({ 4, "" }, { code, stdout.text })
+    local code, output, errors = command_line.run { "--db", home .. "/hosts.db", "publish", path }
+    assert.same({ 4, "" }, { code, output })
     assert.equal(([[
 hoststore: %s is not what hoststore has published:
 hoststore:   -10.0.0.1\tnas.lan
 hoststore:   +127.0.0.1\tlocalhost
 hoststore: %s: there is a file that hoststore has not published: adopt what it holds or force another
-]]):format(path, path), stderr.text)
+]]):format(path, path), errors)
   end)
 end)

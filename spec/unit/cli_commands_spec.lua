@@ -1,4 +1,5 @@
 local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
@@ -7,25 +8,14 @@ local unpack = table.unpack or unpack
 
 local directory, db
 
-local function writer()
-  local file = { text = "" }
-  function file:write(piece)
-    self.text = self.text .. piece
-    return true
-  end
-  return file
-end
-
 -- Runs a command line on the test's database; stdin says `input`.
 local function run_with(input, ...)
   local stdin = assert(io.tmpfile())
   stdin:write(input)
   stdin:seek "set"
-  local stdout, stderr = writer(), writer()
-  local code = cli.run({ "--db", db, "--actor", "alice", ... },
-    { stdout = stdout, stderr = stderr, stdin = stdin, terminal = false })
+  local code, output, errors = command_line.run({ "--db", db, "--actor", "alice", ... }, stdin)
   stdin:close()
-  return code, stdout.text, stderr.text
+  return code, output, errors
 end
 
 local function run(...)
@@ -694,7 +684,7 @@ describe("the command line", function()
 
     it("leaves a feed where it is when nothing can be printed", function()
       local full = { write = function() return nil, "full", 28 end }
-      local errors = writer()
+      local errors = command_line.writer()
       assert.equal(1, cli.run({ "--db", db, "follow", "--feed", "mail", "--timeout", "0" },
         { stdout = full, stderr = errors, terminal = false }))
       assert.truthy(errors.text:find("full", 1, true))
@@ -703,13 +693,13 @@ describe("the command line", function()
     end)
 
     it("ends when another reader takes its feed over", function()
-      local out = writer()
+      local out = command_line.writer()
       local write = out.write
       function out.write(...)
         answer("feed", "read", "mail")
         return write(...)
       end
-      local errors = writer()
+      local errors = command_line.writer()
       assert.equal(4, cli.run({ "--db", db, "follow", "--feed", "mail" },
         { stdout = out, stderr = errors, terminal = false }))
       assert.truthy(errors.text:find("another reader has taken the feed 'mail' over", 1, true))
@@ -726,9 +716,7 @@ describe("the command line", function()
   describe("copies", function()
     -- copy names its databases itself.
     local function copy(...)
-      local stdout, stderr = writer(), writer()
-      local code = cli.run({ "copy", ... }, { stdout = stdout, stderr = stderr, terminal = false })
-      return code, stdout.text, stderr.text
+      return command_line.run { "copy", ... }
     end
 
     it("copies a log to another database and tenant", function()
@@ -917,7 +905,7 @@ describe("the command line", function()
   it("takes options before and after the command", function()
     add_three()
     assert.equal(answer("--json", "list"), answer("list", "--json"))
-    local stdout = writer()
+    local stdout = command_line.writer()
     cli.run({ "list", "--count", "--tenant", "other", "--db", db }, { stdout = stdout, terminal = false })
     assert.equal("0\n", stdout.text)
   end)

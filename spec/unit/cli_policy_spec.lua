@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local json = require "hoststore.json"
 local system = require "spec.support.system"
@@ -27,17 +27,8 @@ describe("hoststore policy", function()
   end
 
   local function run_on(policies, ...)
-    local texts = { "", "" }
-    local function file(i)
-      return { write = function(_, text)
-        texts[i] = texts[i] .. text
-        return true
-      end }
-    end
     local url = ("sqlite://%s/x.db?policies=%s"):format(directory, policies)
-    local code = cli.run({ "--db", url, "--actor", "alice", ... },
-      { stdout = file(1), stderr = file(2), terminal = false })
-    return code, texts[1], texts[2]
+    return command_line.run { "--db", url, "--actor", "alice", ... }
   end
 
   local function run(...)

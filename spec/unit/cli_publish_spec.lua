@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local json = require "hoststore.json"
 local publishing = require "spec.support.publishing"
@@ -19,20 +19,8 @@ describe("hoststore publish", function()
 
   after_each(publishing.finish)
 
-  local function writer()
-    local file = { text = "" }
-    function file:write(piece)
-      self.text = self.text .. piece
-      return true
-    end
-    return file
-  end
-
   local function run(...)
-    local stdout, stderr = writer(), writer()
-    local code = cli.run({ "--db", db, "--actor", "alice", "publish", ... },
-      { stdout = stdout, stderr = stderr, terminal = false })
-    return code, stdout.text, stderr.text
+    return command_line.run { "--db", db, "--actor", "alice", "publish", ... }
   end
 
   local function outputs(list)

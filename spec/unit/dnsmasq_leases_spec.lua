@@ -58,7 +58,8 @@ if enter then
 
     local function script()
       local name = directory .. "/script"
-      system.write(name, ("#!/bin/sh\necho \"$3 $4\" >>%s/runs\nexec %s hotplug \"$@\"\n"):format(directory, COMMAND))
+      system.write(name, ("#!/bin/sh\necho \"$3 $4\" >>%s/runs\nexec %s hotplug -- \"$@\"\n")
+        :format(directory, COMMAND))
       system.run("chmod +x " .. name)
       return "--dhcp-script=" .. name
     end

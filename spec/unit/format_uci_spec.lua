@@ -17,11 +17,12 @@ local function entry(ip, hostname, ...)
 end
 
 describe("OpenWrt's configuration, read", function()
-  it("gives the domains, and the hosts that have a name in the DNS", function()
+  it("gives the domains, and the static leases that have a name and an address", function()
     assert.same({
       { 5, entry("192.168.1.2", "nas.lan", "nas") },
       { 9, entry("2001:db8::1", "Printer") },
       { 13, entry("192.168.1.3", "tv") },
+      { 19, entry("192.168.1.4", "phone") },
       { 25, entry("192.168.1.9", "last.lan") },
     }, read [[
 config dnsmasq

@@ -58,7 +58,7 @@ a snapshot is deleted: true
 a host is found: true
 a saved state is replaced: true
 a feed is deleted: true
-a transaction with all that retention deletes fails as: full
+in one transaction retention deletes all or fails as full: true
 retention deletes all but one: true
 a host is deleted: true
 a host is added: true

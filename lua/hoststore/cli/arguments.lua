@@ -3,6 +3,8 @@
 local argparse = require "argparse"
 local values = require "hoststore.cli.values"
 
+local unpack = table.unpack or unpack
+
 local formats = require "hoststore.format"
 local MODES = { "skip", "replace", "merge", "strict", "sync" }
 
@@ -465,17 +467,42 @@ it has printed: after a crash some events come again, none is left out.]], [[
     :argname "<time>":convert(values.age)
 end
 
+-- Options of the command hotplug that a word belongs to.
+local HOTPLUG_OPTIONS = { ["--db"] = true, ["--tenant"] = true, ["--actor"] = true, ["--reason"] = true,
+  ["--leases"] = true, ["--format"] = true, ["--max-deletes"] = true, ["--spool"] = true }
+
+-- What clients call themselves is no option: behind the first word of an event, all is part of it.
+local function end_options(words)
+  local at, is_hotplug = 1, false
+  while words[at] and words[at] ~= "--" do
+    local word = words[at]
+    if word:find "^%-" then
+      at = at + (HOTPLUG_OPTIONS[word] and 2 or 1)
+    elseif word == "hotplug" and not is_hotplug then
+      is_hotplug, at = true, at + 1
+    else
+      local ended = { unpack(words) }
+      if is_hotplug then
+        table.insert(ended, at, "--")
+      end
+      return ended
+    end
+  end
+  return words
+end
+
 local function hotplug_commands(parser)
   local command = add(parser, "hotplug", "Take an event of a lease: from dnsmasq, or from OpenWrt's hotplug.d.", [[
-Without options the event is what dnsmasq gives to its --dhcp-script (add, old
+The event is what dnsmasq gives to its --dhcp-script (add, old
 or del, MAC address or DUID, address, name), or what stands in the environment
 for a subsystem of hotplug.d (dhcp, ntp, iface). It waits in a spool until a
 process in the background, one at a time, brings all that is there into the
-database.
-Environment: HOSTSTORE_SPOOL (/tmp/hoststore/spool), HOSTSTORE_DB,
+database. Options stand before the event, and count more than the environment;
+each database and tenant needs a spool of its own, and has one by default.
+Environment: HOSTSTORE_SPOOL (below /tmp/hoststore), HOSTSTORE_DB,
 HOSTSTORE_TENANT, HOSTSTORE_LEASE_EXPIRY (no: leases get no end),
 HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
-   dnsmasq --dhcp-script=SCRIPT    # SCRIPT: exec hoststore hotplug "$@"
+   dnsmasq --dhcp-script=SCRIPT    # SCRIPT: exec hoststore hotplug -- "$@"
    hoststore hotplug dhcp          # in /etc/hotplug.d/dhcp
    hoststore hotplug --drain       # from cron: what had to wait
    hoststore hotplug --leases /tmp/dhcp.leases --leases /tmp/odhcpd.leases]])
@@ -487,6 +514,9 @@ HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
   )
   command:option("--format", "The format of --leases: leases (dnsmasq) or odhcpd; by default the file's name tells.")
     :choices { "leases", "odhcpd" }:argname "<format>"
+  command:option("--max-deletes", "With --leases: refuse if more would be deleted, a number or\n"
+    .. "10%. Without it nothing is deleted while a file is empty.")
+    :argname "<n>":convert(values.share)
   command:option("--spool", "The directory of the spool."):argname "<directory>"
 end
 
@@ -555,7 +585,7 @@ function arguments.parse(words)
   feed_commands(parser)
   hotplug_commands(parser)
   upkeep_commands(parser)
-  local ok, result = pcall(parser.parse, parser, words)
+  local ok, result = pcall(parser.parse, parser, end_options(words))
   if ok then
     return result
   elseif getmetatable(result) == Stop then

@@ -86,6 +86,10 @@ local function rules()
 end
 
 function hosts.add(store, options, out)
+  local expires_at, failure = values.due(store, options.expires)
+  if failure then
+    return nil, failure
+  end
   local given = {
     ip = options.ip,
     hostname = options.hostname,
@@ -93,7 +97,7 @@ function hosts.add(store, options, out)
     comment = options.comment,
     tags = options.tags,
     enabled = not options.disabled,
-    expires_at = options.expires,
+    expires_at = expires_at,
     origin = options.origin,
   }
   local host, err = store:add(given, { reason = options.reason })
@@ -152,6 +156,10 @@ function hosts.set(store, options, out)
     return nil, err
   end
   local changes = changes_to(host)
+  changes.expires_at, err = values.due(store, changes.expires_at)
+  if err then
+    return nil, err
+  end
   local updated, changed = store:update(host.id, changes, {
     reason = options.reason,
     expected_version = expected_version(options, host, depends),

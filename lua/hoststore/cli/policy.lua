@@ -34,7 +34,8 @@ end
 
 local function file_json(file)
   return present.object("file", present.json(file.name), "rules", present.json(file.rules),
-    "tests", present.json(file.tests), "errors", file.errors[1] and present.array(file.errors, error_json))
+    "tests", present.json(file.tests), "errors", file.errors[1] and present.array(file.errors, error_json),
+    "warnings", file.warnings[1] and present.array(file.warnings, error_json))
 end
 
 local function print_file(file, out)
@@ -43,6 +44,9 @@ local function print_file(file, out)
   end
   for _, err in ipairs(file.errors) do
     out:line(err.message, "red")
+  end
+  for _, warning in ipairs(file.warnings) do
+    out:message(warning.message .. " (on this machine)")
   end
 end
 

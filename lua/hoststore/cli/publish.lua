@@ -29,7 +29,7 @@ local function one_output(options)
 end
 
 local function read_outputs(path)
-  local text, failure = require("hoststore.file").read(path)
+  local text, failure = require("hoststore.file").read_trusted(path, true)
   if not text then
     return nil, failure
   end
@@ -95,10 +95,13 @@ end
 
 local RELOADED = { [true] = "yes", [false] = "failed", pending = "by another" }
 
+local function is_due(result, options)
+  return options.dry_run and result.reload and result.reload.due
+end
+
 local function cells(result, options)
-  local due = options.dry_run and result.reload and result.reload.due
   return { result.name, result.path, state(result, options), result.checked and "yes" or "",
-    due and "due" or RELOADED[result.reloaded] or "" }
+    is_due(result, options) and "due" or RELOADED[result.reloaded] or "" }
 end
 
 -- A reload that failed in the night, for who looks in the morning.
@@ -157,6 +160,9 @@ local function answer_one(result, options, out)
   if not out.json then
     explain_clock({ result }, out)
     explain(result, options, out)
+    if is_due(result, options) then
+      out:message "the reload is due: it has not succeeded since the last change"
+    end
   end
   if result.error then
     result.error.drift = result.drift and present.array(result.drift, drift_json)

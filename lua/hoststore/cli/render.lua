@@ -5,27 +5,16 @@ local hosts = require "hoststore.cli.hosts"
 
 local render = {}
 
--- All that can be read from a file.
-local function read_all(handle, path)
-  local text, message, errno = handle:read "*a"
+-- The text of a template; "-" is standard input.
+local function read(path, out)
+  if path ~= "-" then
+    return file.read_trusted(path)
+  end
+  local text, message, errno = out.stdin:read "*a"
   if not text then
     return nil, file.failure(path .. ": " .. (message or "cannot be read"), errno)
   end
   return text
-end
-
--- The text of a template; "-" is standard input.
-local function read(path, out)
-  if path == "-" then
-    return read_all(out.stdin, path)
-  end
-  local handle, message, errno = io.open(path, "rb")
-  if not handle then
-    return nil, file.failure(message, errno)
-  end
-  local text, err = read_all(handle, path)
-  handle:close()
-  return text, err
 end
 
 function render.render(store, options, out)

@@ -1,20 +1,19 @@
 -- What the words of a command line mean: times, moments, hosts, assignments.
 -- A converter returns a value, or nil and a message, as argparse wants it.
 
+local clock = require "hoststore.clock"
 local core = require "hoststore.core"
 local neutral = require "hoststore.neutral"
 local options = require "hoststore.options"
 
 local values = {}
 
-local function time(word, from_now)
-  if word == "now" then
-    return core.sys.time()
-  end
-  local seconds = options.duration(word)
-  if seconds then
-    return core.sys.time() + from_now * seconds
-  end
+-- How many seconds a word is away from now; nil when it names a time itself.
+local function distance(word)
+  return word == "now" and 0 or options.duration(word)
+end
+
+local function absolute(word)
   local parsed = core.parse_time(word)
   if parsed then
     return parsed
@@ -24,12 +23,34 @@ end
 
 --- A time in the past: ISO 8601, or how long ago.
 function values.past(word)
-  return time(word, -1)
+  local seconds = distance(word)
+  if seconds then
+    return core.sys.time() - seconds
+  end
+  return absolute(word)
 end
 
---- A time in the future: ISO 8601, or in how long.
+local Delay = {}
+
+--- A time in the future: ISO 8601, or in how long. That becomes a time with values.due, as it takes a clock that
+--- can be believed.
 function values.future(word)
-  return time(word, 1)
+  local seconds = distance(word)
+  if seconds then
+    return setmetatable({ seconds = seconds }, Delay)
+  end
+  return absolute(word)
+end
+
+--- The time that values.future has read; "conflict" when it is reckoned from a clock that cannot be believed. What is
+--- no delay stays as it is.
+---@return any time, hoststore.Error? err
+function values.due(store, value)
+  if getmetatable(value) ~= Delay then
+    return value
+  end
+  local now, err = clock.to_reckon_from(store)
+  return now and now + value.seconds, err
 end
 
 --- A length of time in seconds.

@@ -9,7 +9,8 @@
 --- A name without a dot is one of the zone; a name with one is whole, and a server ignores those
 --- outside of the zone (a filter such as `hostname = "*.lan"` spares it the trouble). The serial is
 --- the position of the log, so it rises with every change and without a clock. A host that expires
---- leaves the zone without a new serial. Names with an underscore are left out, as a server refuses
+--- leaves the zone without a new serial, and secondaries keep it until the next change: retention that
+--- removes expired hosts is one. Names with an underscore are left out, as a server refuses
 --- a zone in which they have addresses; so are comments and tags.
 local dns = require "hoststore.format.dns"
 

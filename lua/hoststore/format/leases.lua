@@ -45,7 +45,7 @@ function leases.hosts(next)
       local number, found, message = next()
       if not found then return number, nil, message end
       if found.hostname then
-        local name = lease.name(found.hostname)
+        local name = lease.client_name(found.hostname)
         if not name then return number, nil, formats.quote(found.hostname) .. " is no name for a client" end
         return number, { ip = found.ip, hostname = name, tags = { found.client }, expires_at = found.expires_at }
       end

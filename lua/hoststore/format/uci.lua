@@ -1,5 +1,5 @@
---- OpenWrt's configuration. Read are the sections `domain` of /etc/config/dhcp, and of the sections `host`
---- those with `option dns '1'`, as they stand in the file:
+--- OpenWrt's configuration. Read are the sections `domain` of /etc/config/dhcp, and the sections `host`, static
+--- leases, that have a name and an address and not `option dns '0'`, as they stand in the file:
 ---
 ---   config domain
 ---       option name 'nas.lan nas'
@@ -109,9 +109,16 @@ local function add_values(section, name, values)
   section[name] = section[name] and section[name] .. " " .. text or text
 end
 
+-- Whether a section has to be a host. A static lease may be without a name or an address of its own: it says then
+-- what else is to be done for a client.
+local function is_host(section)
+  if section.type ~= "host" then return section.type == "domain" end
+  return section.dns == "1" or section.dns ~= "0" and section.name and section.ip and section.ip ~= "ignore"
+end
+
 -- The host that a section stands for; nil when for none, and a message when it should.
 local function entry_of(section)
-  if section.type ~= "domain" and not (section.type == "host" and section.dns == "1") then
+  if not is_host(section) then
     return nil
   end
   local names = {}

@@ -6,7 +6,8 @@
 ---   local-data-ptr: "192.168.1.2 300 nas.lan."
 ---
 --- Each name is a zone of its own, so that what is asked about it never goes out, of whichever type
---- (but for DS, which belongs to the zone above). There is nothing below such a name but other hosts.
+--- (but for DS, which belongs to the zone above). There is nothing below such a name but other hosts:
+--- a host "example.com" hides the www.example.com of others.
 --- A name of one label is a zone that hides nothing below it: a client that calls itself "com" shall
 --- not take all of .com away. An address has one PTR record, to the
 --- first name given it. Comments and tags are left out. Which zones and addresses there were is kept

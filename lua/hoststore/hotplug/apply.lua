@@ -40,9 +40,13 @@ local function delete_all(store, hosts, by, reason)
   return true
 end
 
--- Whether a host that is no lease has the name; alone, or with the domain dnsmasq gives it.
-local function is_owned(store, name, domain)
-  for _, full in ipairs { name, domain and name .. "." .. domain } do
+-- Whether a host that is no lease has the name; alone, or with one of the domains.
+local function is_owned(store, name, domains)
+  local names = { name }
+  for _, domain in pairs(domains) do
+    names[#names + 1] = name .. "." .. domain
+  end
+  for _, full in ipairs(names) do
     local hosts, err = store:lookup(full)
     if not hosts then
       if err.code ~= "invalid" then return nil, err end
@@ -94,10 +98,11 @@ local function choose_name(store, event, mine)
   local lost, failure = has_lost_name(store, event, mine)
   if lost == nil then return nil, failure end
   local present = mine and not lost and mine.hostname or nil
-  local said = event.name
+  -- That which dnsmasq gives it, and that which the client has said.
+  local said, domains = event.name, { event.domain, event.foreign }
   if said and mine and has_name(mine, said) then said = present end
   for _, name in ipairs { said or present, present } do
-    local owned, err = is_owned(store, name, event.domain)
+    local owned, err = is_owned(store, name, domains)
     if owned == nil then return nil, err end
     if not owned then return name end
   end
@@ -123,7 +128,7 @@ end
 
 -- A rule of the store may have completed the name: what it is now must not be owned either.
 local function check_name(store, host)
-  local owned, err = is_owned(store, host.hostname)
+  local owned, err = is_owned(store, host.hostname, {})
   if owned == nil then return nil, err end
   if owned then
     return nil, core.error { code = "duplicate", field = "hostname",

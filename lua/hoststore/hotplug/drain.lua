@@ -21,9 +21,10 @@ local PAUSE, PATIENCE = 0.1, 2
 
 -- About one event, not about the store: the others can go on.
 local REFUSALS = { invalid = true, duplicate = true, conflict = true, not_found = true, policy = true }
--- When scripts fail on so many events in one transaction, the rest is left to the next one: a script that never ends
--- takes its time to be stopped, and begins anew only so often.
-local FAILURES = 8
+-- When scripts fail on so many events, the rest is left to the next drainer: a script that never ends takes its time to
+-- be stopped, and begins anew only so often. When one took longer than this, the rest is left to the next transaction,
+-- so that others can write in between.
+local FAILURES, HOLD = 8, 1
 
 -- When the lease ends: a time, null for never, nil when nobody knows or the clock is not credible.
 -- `about`: reckoned, so a little different each time.
@@ -45,9 +46,11 @@ local function to_lease(event, context)
   if not event.client or not event.ip then return nil, "the event has no client or no address" end
   local client = lease.client(event.client, event.ip, event.iaid)
   if not client then return nil, "the client's MAC address or DUID is none" end
-  local made = { file = event.file, action = event.action, ip = event.ip, client = client,
-    name = lease.name(event.name), lost = lease.name(event.lost), domain = lease.name(event.domain),
-    missing = event.missing, tries = spool.tries(event.file) }
+  local domain = lease.name(event.domain)
+  local name, foreign = lease.client_name(event.name, domain)
+  local made = { file = event.file, action = event.action, ip = event.ip, client = client, domain = domain,
+    name = name, foreign = foreign, lost = lease.client_name(event.lost, domain),
+    missing = event.missing, actor = event.actor, tries = spool.tries(event.file) }
   made.said, made.version = made.name, tonumber(event.expires or "")
   if made.version == 0 then made.version = nil end
   made.ends, made.about = reckon_end(event, context)
@@ -110,22 +113,28 @@ local function judge(store, err)
 end
 
 --- Applies leases in the transaction of the caller. Those that are not are added to `refused`, with what they are
---- about and the reason; `waits` says that they may succeed later, `is_tried` that it was seen.
+--- about and the reason; `waits` says that they may succeed later, `is_tried` that it was seen, `is_next` that they
+--- are for the next transaction. That is for who has a tally of failures, over all transactions that belong together.
 ---@return true?, hoststore.Error?
-function drain.apply(store, leases, by, refused)
-  local failures = 0
+function drain.apply(store, leases, by, refused, tally)
+  local begun, is_long = sys.monotonic(), false
+  local failed = tally or { failures = 0 }
   local function refuse(event, reason, waits, is_tried)
-    refused[#refused + 1] = { file = event.file, event = event, reason = reason, waits = waits, is_tried = is_tried }
+    refused[#refused + 1] = { file = event.file, event = event, reason = reason, waits = waits, is_tried = is_tried,
+      is_next = waits and not is_tried and failed.failures < FAILURES }
   end
   for _, event in ipairs(leases) do
-    if failures == FAILURES then
+    if is_long or failed.failures == FAILURES then
       refuse(event, "scripts of the policies fail on others", true, false)
     else
-      local done, err = apply_one(store, event, by)
+      local done, err = apply_one(store, event, event.actor or by)
       local refusal = done or judge(store, err)
       if not refusal then return nil, err end
       if not done then refuse(event, err.message, refusal == "waits", true) end
-      if refusal == "waits" then failures = failures + 1 end
+      if refusal == "waits" then
+        failed.failures = failed.failures + 1
+        is_long = tally ~= nil and sys.monotonic() - begun > HOLD
+      end
     end
   end
   return true
@@ -144,7 +153,7 @@ function drain.context(store, path, options)
 end
 
 -- Returns how many events were written, and the leases that were told of.
-local function apply_all(store, path, events, options, refused)
+local function apply_all(store, path, events, options, refused, tally)
   local leases
   local written, err = store:transaction(function()
     local before, context, done, err
@@ -153,7 +162,7 @@ local function apply_all(store, path, events, options, refused)
     context, err = drain.context(store, path, options)
     if not context then return nil, err end
     leases = to_leases(events, context, refused)
-    done, err = drain.apply(store, lease.reduce(leases), options.actor or "dhcp", refused)
+    done, err = drain.apply(store, lease.reduce(leases), options.actor or "dhcp", refused, tally)
     if not done then return nil, err end
     return core.position(store) - before
   end)
@@ -172,9 +181,10 @@ local function files_that_stay(leases, refused)
   return files
 end
 
--- Clears away what is done and what was refused. Returns how many were put aside, and the names of what waits.
-local function clear(path, names, leases, refused)
-  local stay, gone, bad = files_that_stay(leases, refused), {}, 0
+-- Clears away what is done and what was refused. Returns how many were put aside, the names of what waits, and how many
+-- are left to the next transaction, those that are `known` to wait not among them.
+local function clear(path, names, leases, refused, known)
+  local stay, gone, bad, left = files_that_stay(leases, refused), {}, 0, 0
   for _, item in ipairs(refused) do
     if not item.waits then
       spool.put_aside(path, item.file, item.reason)
@@ -184,12 +194,14 @@ local function clear(path, names, leases, refused)
       spool.log(path, ("event %s waits: %s"):format(item.file, item.reason))
       gone[item.file], stay[item.file] = true, nil
       stay[spool.keep(path, item.file)] = true
+    elseif item.is_next and not known[item.file] then
+      gone[item.file], stay[item.file], left = true, nil, left + 1
     end
   end
   for _, name in ipairs(names) do
     if not (gone[name] or stay[name]) then spool.remove(path, name) end
   end
-  return bad, stay
+  return bad, stay, left
 end
 
 -- Waits until no more come, but not for ever.
@@ -219,8 +231,10 @@ end
 
 -- `result.stay` has the names of what this drainer has tried already.
 local function drain_locked(store, path, options, result)
+  local tally, left = nil, 0
   spool.sweep(path)
   while true do
+    tally = left > 0 and tally or { failures = 0 }
     local names, message = spool.waiting(path)
     if not names then return nil, core.error { code = "query", message = message } end
     if not has_other(names, result.stay) then return true end
@@ -228,13 +242,14 @@ local function drain_locked(store, path, options, result)
     local refused = {}
     local events, err = read_all(path, names, refused)
     if not events then return nil, err end
-    local written, leases = apply_all(store, path, events, options, refused)
+    local written, leases = apply_all(store, path, events, options, refused, tally)
     if not written then return nil, leases end
-    result.events = result.events + #names - count(result.stay)
-    local bad, stay = clear(path, names, leases, refused)
+    local bad, stay, next_left = clear(path, names, leases, refused, result.stay)
+    result.events, left = result.events + #names - count(result.stay) - next_left, next_left
     result.bad, result.stay, result.waiting = result.bad + bad, stay, count(stay)
     result.written = result.written + written
     result.transactions = result.transactions + 1
+    if left > 0 then sys.sleep(PAUSE) end -- or who waits for the lock, and looks now and then, would hardly get it
   end
 end
 

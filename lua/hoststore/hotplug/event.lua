@@ -45,11 +45,15 @@ local function guess()
 end
 
 --- The event that a process was started for: by dnsmasq, with its arguments, or by OpenWrt for a
---- subsystem of hotplug.d. Nil when it means nothing to the store: new kinds are passed over.
+--- subsystem of hotplug.d. Nil when it means nothing to the store: new kinds are passed over. With a message when
+--- there are words that are nobody's, as options behind the event would be.
 ---@param words string[]
----@return table<string, string>?
+---@return table<string, string>?, string? message
 function event.of_process(words)
   local action = dnsmasq_actions[words[1]]
+  if (action or subsystems[words[1]]) and words[action and 5 or 2] then
+    return nil, "there are too many words in the event; options stand before it"
+  end
   if action then return lease(action, words[2], words[3], words[4] ~= "" and words[4] or nil) end
   local read = subsystems[words[1] or guess()]
   return read and read()

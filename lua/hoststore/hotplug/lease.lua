@@ -9,7 +9,7 @@ local refused = {
   wpad = true, isatap = true,
 }
 
---- The name a client gave, as a host may have it; nil when it is none, or one that no client gets.
+--- A name as a host may have it; nil when it is none, or one that no client gets.
 ---@param name string?
 ---@return string?
 function lease.name(name)
@@ -19,6 +19,18 @@ function lease.name(name)
     if label == "" or #label > 63 or label:find "^%-" or label:find "%-$" then return nil end
   end
   return not refused[name:match "^[^.]+"] and name or nil
+end
+
+--- The name a client gave, as its host may have it: without what stands behind the first dot, unless that is the
+--- domain the server gives. Else a client could answer for a name of somebody else's domain.
+---@param name string?
+---@param domain string?
+---@return string? name, string? foreign  the domain it is without
+function lease.client_name(name, domain)
+  local full = lease.name(name)
+  local label, rest = (full or ""):match "^([^.]+)%.(.+)$"
+  if not label or rest == domain then return full end
+  return lease.name(label), rest
 end
 
 local function is_hex(text)

@@ -9,7 +9,7 @@ local core = require "hoststore.core"
 local sys = core.sys
 local spool = {}
 
-local DEFAULT = "/tmp/hoststore/spool"
+local DEFAULT, DEFAULT_DB = "/tmp/hoststore/spool", "/etc/hoststore/hoststore.db"
 local LOG_LIMIT = 64 * 1024
 -- Events that wait: more of them, and the newest are not taken. Each takes a page of memory.
 local LIMIT = 2000
@@ -22,11 +22,32 @@ local FILE_LIMIT = 32 * 1024
 -- After so many seconds a file that is not renamed has nobody who writes it.
 local ABANDONED = 60
 
---- The directory the environment names.
+local function setting(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+-- As a part of a file's name that no other text has.
+local function escape(text)
+  return (text:gsub("[^%w./-]", function(char) return ("%%%02x"):format(char:byte()) end):gsub("/", "_"))
+end
+
+-- A drainer brings all that is in a spool into one store. What does not tell stores apart, as a password, is left out:
+-- it may be mended while leases wait.
+local function name_of(db, tenant)
+  tenant = tenant or db:match "[?&]tenant=([^&]*)"
+  local place = db:gsub("%?.*", ""):gsub("^(%w+://)[^/@]*@", "%1")
+  if place == DEFAULT_DB and not tenant then return DEFAULT end
+  return DEFAULT .. "-" .. escape(place) .. (tenant and "+" .. escape(tenant) or "")
+end
+
+--- The directory the environment names, else one for each database and tenant.
+---@param db string?  in place of the environment's
+---@param tenant string?
 ---@return string
-function spool.directory()
-  local named = os.getenv "HOSTSTORE_SPOOL"
-  return named and named ~= "" and named or DEFAULT
+function spool.directory(db, tenant)
+  return setting "HOSTSTORE_SPOOL"
+    or name_of(db or setting "HOSTSTORE_DB" or DEFAULT_DB, tenant or setting "HOSTSTORE_TENANT")
 end
 
 local function has_bit(mode, bit)

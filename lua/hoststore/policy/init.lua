@@ -120,58 +120,110 @@ function policy.get(directory, fresh)
   return known.set
 end
 
+local function raise(err) error(err, 0) end
+
 local function render_nothing(store, given)
   local output, generate, err
   output, err = require("hoststore.publish.output").new(given)
-  if not output then error(err, 0) end
+  if not output then raise(err) end
   generate, err = require("hoststore.publish.rendering").generator(store, output)
-  if not generate then error(err, 0) end
+  if not generate then raise(err) end
   generate(function() end)
+  return output
 end
 
--- What publishing would say of the output: it is tried on a store without hosts.
-local function judge_output(given)
-  local store, err = require("hoststore").open("memory:", { policies = false })
-  if not store then return err end
-  local ok, raised = pcall(render_nothing, store, given)
-  store:close()
-  if ok then return nil end
-  -- What is raised as a text begins with the place in our code that did.
-  local message = tostring(raised):gsub("^[^\n]-hoststore/[%w_/]+%.lua:%d+: ", "")
-  err = failure("%s:%d: output '%s': %s", given.file, given.line or 0, given.name, message)
+-- An error at the place where a rule or an output was said.
+local function fault_at(given, kind, message)
+  local err = failure("%s:%d: %s '%s': %s", given.file, given.line or 0, kind, given.name, message)
   err.line = given.line
   return err
 end
 
--- What one file holds, or what is wrong with it. Files share nothing, so it can be looked at alone.
-local function check_file(directory, name)
+local function is_executable(path)
+  local stat = core.sys.stat(path)
+  return stat ~= nil and stat.type == "file" and ("%03o"):format(stat.mode):sub(-3):find "[1357]" ~= nil
+end
+
+-- Whether a command would be found: as a path, or where programs are looked for.
+local function is_program(word)
+  if word:find("/", 1, true) then return is_executable(word) end
+  for place in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    if is_executable(place .. "/" .. word) then return true end
+  end
+  return false
+end
+
+-- What this machine lacks of what publishing needs; another one may have it.
+local function note_lacks(given, output, warnings)
+  local target, err = require("hoststore.publish.output").mode_of(output).locate(output, true)
+  if not target then warnings[#warnings + 1] = fault_at(given, "output", err.message) end
+  for _, key in ipairs { "check", "reload" } do
+    if output[key] and not is_program(output[key][1]) then
+      warnings[#warnings + 1] = fault_at(given, "output", ("%s: there is no program '%s'"):format(key, output[key][1]))
+    end
+  end
+end
+
+-- What publishing would say of the output: it is tried on a store without hosts.
+local function judge_output(store, given, found, seen)
+  local ok, output = pcall(render_nothing, store, given)
+  if not ok then
+    -- What is raised as a text begins with the place in our code that did.
+    return fault_at(given, "output", (tostring(output):gsub("^[^\n]-hoststore/[%w_/]+%.lua:%d+: ", "")))
+  end
+  local claimed, message = require("hoststore.publish.output").claim(seen.paths, output)
+  if not claimed then return fault_at(given, "output", message) end
+  local other = seen.names[output.name]
+  if other then
+    return fault_at(given, "output",
+      ("%s:%d has one of this name; give it another"):format(other.file, other.line or 0))
+  end
+  seen.names[output.name] = given
+  note_lacks(given, output, found.warnings)
+end
+
+-- What a store would say of the tags that a rule adds to every host it is for.
+local function judge_tags(store, rule)
+  local good, err = core.check_host(store, { ip = "192.0.2.1", hostname = "host", tags = rule.add })
+  return not good and fault_at(rule, "tag", err.message) or nil
+end
+
+-- What one file holds, or what is wrong with it. But for what outputs write, files share nothing, so it can be
+-- looked at alone.
+local function check_file(store, directory, name, seen)
   local set = compile(directory, { name }, 1)
-  local about = set.about or { counts = {}, outputs = {}, tests = {} }
-  local found = { name = name, rules = 0, tests = #about.tests, errors = { set.err } }
+  local about = set.about or { counts = {}, outputs = {}, tags = {}, tests = {} }
+  local found = { name = name, rules = 0, tests = #about.tests, errors = { set.err }, warnings = {} }
   for kind, count in pairs(about.counts) do
     if kind ~= "test" then found.rules = found.rules + count end
   end
+  for _, rule in ipairs(about.tags) do found.errors[#found.errors + 1] = judge_tags(store, rule) end
   for _, output in ipairs(about.outputs) do
-    found.errors[#found.errors + 1] = judge_output(output)
+    found.errors[#found.errors + 1] = judge_output(store, output, found, seen)
   end
   set.box:close()
   return found
 end
 
---- Looks at each file of a directory: also behind one that is broken, and at outputs, which break no write.
+--- Looks at each file of a directory: also behind one that is broken, and at outputs, which break no write. Warnings
+-- are about what this machine lacks.
 ---@param directory string
----@return { name: string, rules: integer, tests: integer, errors: hoststore.Error[] }[]?, hoststore.Error?
+---@return { name: string, rules: integer, tests: integer, errors: hoststore.Error[], warnings: hoststore.Error[] }[]?
+---@return hoststore.Error?
 function policy.check(directory)
   local names, err = look(directory)
   if not names then return nil, err end
-  local safe
+  local safe, store
   safe, err = check_writers(directory, names)
   if not safe then return nil, err end
-  local files, good = {}, true
+  store, err = require("hoststore").open("memory:", { policies = false })
+  if not store then return nil, err end
+  local files, good, seen = {}, true, { paths = {}, names = {} }
   for i, name in ipairs(names) do
-    files[i] = check_file(directory, name)
+    files[i] = check_file(store, directory, name, seen)
     good = good and not files[i].errors[1]
   end
+  store:close()
   -- Together they may need more than there is.
   local set = policy.get(directory, true)
   if good and set.err then return nil, set.err end
@@ -508,10 +560,10 @@ local function remove_hosts(store, set, now, given)
   return #expired
 end
 
-local function find_snapshots(store, set, now)
+local function find_snapshots(store, set, now, known)
   local snapshots, err = store:snapshots()
   if not snapshots then return nil, err end
-  return ask(set, "expire_snapshots", snapshots, now)
+  return ask(set, "expire_snapshots", snapshots, now, known)
 end
 
 local retention_keys = options.set("dry_run", "actor", "force")
@@ -527,10 +579,10 @@ function core.methods.apply_policy_retention(store, given)
   if not set.box or set.about.counts.retention == 0 then return { snapshots = 0, hosts = 0 } end
   local own, now = compile(directories[store], set.names, RETENTION_SCALE), nil
   local function snapshots()
-    local failed
-    now, failed = require("hoststore.clock").to_remove_by(store, given.force)
-    if not now then return nil, failed end
-    return find_snapshots(store, own, now)
+    local known
+    now, known = require("hoststore.clock").to_remove_by(store, given.force)
+    if not now then return nil, known end
+    return find_snapshots(store, own, now, known)
   end
   local function rest(deleted)
     local hosts, failed = remove_hosts(store, own, now, given)

@@ -551,9 +551,12 @@ end
 
 --- How many rules there are of each kind, and what is only handed out.
 function describe()
-  local counts = {}
+  local counts, tags = {}, {}
   for kind, list in pairs(rules) do counts[kind] = #list end
-  return { counts = counts, outputs = rules.output, tests = rules.test }
+  for i, rule in ipairs(rules.tag) do
+    tags[i] = { file = rule.file, line = rule.line, name = rule.name, add = rule.add }
+  end
+  return { counts = counts, outputs = rules.output, tags = tags, tests = rules.test }
 end
 
 -- Tests -------------------------------------------------------------------------------------------------
@@ -612,15 +615,16 @@ local function pick(snapshots, gfs)
   return picked
 end
 
-local function is_expired(rule, snapshot, rank, now)
-  if rule.age and now - snapshot.created_at > seconds(rule.age) then return true end
+local function is_expired(rule, snapshot, rank, now, known)
+  local created_at = snapshot.created_at
+  if rule.age and created_at >= known and now - created_at > seconds(rule.age) then return true end
   if rule.count then return rank > rule.count end
   return rule.gfs ~= nil or not rule.age
 end
 
 --- The snapshots (newest first) that a rule expires, and that no rule keeps by its gfs or its function:
--- { id, file, rule }.
-function expire_snapshots(snapshots, now)
+-- { id, file, rule }. How old those are that were made before `known` nobody knows.
+function expire_snapshots(snapshots, now, known)
   local kept, expired = {}, {}
   for _, rule in ipairs(rules.retention) do
     local covered = {}
@@ -631,7 +635,7 @@ function expire_snapshots(snapshots, now)
     for rank, snapshot in ipairs(covered) do
       if picked[snapshot.id] or rule.keep and call(rule, rule.keep, copy(snapshot)) then
         kept[snapshot.id] = true
-      elseif is_expired(rule, snapshot, rank, now) then
+      elseif is_expired(rule, snapshot, rank, now, known) then
         expired[snapshot.id] = expired[snapshot.id] or rule
       end
     end

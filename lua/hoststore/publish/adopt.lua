@@ -33,15 +33,19 @@ local function key_of(host)
   return host.ip .. " " .. host.hostname
 end
 
--- The hosts that lines say, and the error about the first line that says none.
+-- The hosts that lines say, and the error about the first line that says none, with its number.
 local function read(store, lines)
   local found, failure = {}, nil
-  for _, given, message in formats.get("hosts").read(assert(Lines.open { text = table.concat(lines, "\n") }), {}) do
+  local source = assert(Lines.open { text = table.concat(lines, "\n") })
+  for number, given, message in formats.get("hosts").read(source, {}) do
     local host, err = nil, message and core.error { code = "invalid", message = message }
     if given then
       host, err = core.check_host(store, given)
     end
-    found[#found + 1], failure = host, failure or err
+    if err and not failure then
+      failure, err.line = err, number
+    end
+    found[#found + 1] = host
   end
   return found, failure
 end
@@ -107,12 +111,22 @@ local function by_key(store, change, lines)
   return known, kept
 end
 
+-- Which line of its file says this.
+local function number_of(change, text)
+  for i, line in ipairs(change.now) do
+    if line == text then
+      return change.offset + i
+    end
+  end
+end
+
 -- What is wrong with a line is told of those made by hand alone: the store may take less than it once did.
 local function check_added(store, change)
   local _, err = read(store, change.added)
   if err then
-    return nil, core.error { code = "invalid",
-      message = ("%s: %s; mend it or force the old state"):format(change.path, err.message) }
+    local number = number_of(change, change.added[err.line])
+    return nil, core.error { code = "invalid", line = number,
+      message = ("%s:%d: %s; mend it or force the old state"):format(change.path, number, err.message) }
   end
   return true
 end

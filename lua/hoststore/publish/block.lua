@@ -125,6 +125,7 @@ function block.pieces(job, generate)
   return { {
     key = key(output), path = job.target, digest = sys.digest(content), same = found.content == content,
     torn = job.torn, found = found.content and sys.digest(found.content), in_place = output.in_place,
+    offset = select(2, found.before:gsub("\n", "")), seen = text and sys.digest(text),
     unmarked = text ~= nil and not found.content and { marker("BEGIN", output.name), marker("END", output.name) },
     read = function() return found.content end,
     content = function(sink) sink(content) end,

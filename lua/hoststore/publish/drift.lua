@@ -52,7 +52,7 @@ local EMPTY = sys.digest ""
 ---@return "changed"|"unknown"|"unmarked"|nil kind
 function drift.find(job, piece, flags)
   local before = remembered(job.facts, piece.key)
-  local adopted = flags.adopted and flags.adopted[piece.key]
+  local adopted = job.replaceable[piece.key]
   if piece.same or piece.torn or adopted and adopted == piece.found then
     return nil
   elseif piece.unmarked then
@@ -109,9 +109,10 @@ end
 --- What was changed by hand in a piece, for the reason that `find` gave. Called in the transaction the piece was
 --- made in.
 ---@return table change  .added and .removed are lines; .before those that were published, nil when nobody can say,
----  .now those that are there and .found their digest, .position what the log had come to
+---  .now those that are there behind .offset others, and .found their digest, .position what the log had come to
 function drift.examine(job, piece, kind)
-  local change = { path = piece.path, key = piece.key, kind = kind, added = {}, removed = {} }
+  local change = { path = piece.path, key = piece.key, kind = kind, added = {}, removed = {},
+    offset = piece.offset or 0 }
   local stat = sys.stat(piece.path)
   if kind == "unmarked" then
     change.removed = piece.unmarked

@@ -22,7 +22,7 @@ local output = {}
 ---@field file string?  where it was said, which messages about it name; a policy
 ---@field line integer?
 
-local MODES = { file = true, ["in-place"] = true, block = true, shards = true }
+local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards = "shards" }
 
 local TYPES = {
   path = "string", name = "string", format = "string", filter = "table", header = "boolean", mode = "string",
@@ -147,6 +147,36 @@ function output.new(given)
   end
   self.label = given.name or given.path
   self.name = given.name or "hosts"
+  return self
+end
+
+--- What knows how an output of this mode is written.
+function output.mode_of(self)
+  return require("hoststore.publish." .. MODES[self.mode])
+end
+
+--- What an output writes: a file, or those of a directory that have its name.
+function output.identity(self, target)
+  return self.mode == "shards" and target .. "\0" .. self.name or target
+end
+
+--- Notes in `taken` what the output writes, unless another does so already: they would take turns for ever. Blocks
+--- of two names get along in one file.
+---@return table? output, string? message
+function output.claim(taken, self)
+  local target = output.mode_of(self).locate(self, true)
+  if not target then
+    return self -- publishing says why not
+  end
+  local what = output.identity(self, target)
+  taken[what] = taken[what] or {}
+  for _, other in ipairs(taken[what]) do
+    if self.mode ~= "block" or other.mode ~= "block" or self.name == other.name then
+      return nil, ("'%s' and '%s' would both write %s; give each a path of its own"):format(other.label, self.label,
+        self.path)
+    end
+  end
+  table.insert(taken[what], self)
   return self
 end
 

@@ -3,10 +3,12 @@
 ---   key       what it is remembered by          path      the file
 ---   digest    of what it is to say              same      the file says so already
 ---   found     the digest of what is there, nil when there is nothing of ours
+---   seen      the digest of all that the file held when it was read, nil when there was none
 ---   read()    what is there                     write(sink)  gives all the new file is to hold
 ---   in_place  the file has to stay the same one     content(sink)  what of that is ours, when not all is
 ---   remove    it is to go
 ---   torn      what is there was being written when something went wrong
+---   offset    of a block: how many lines stand before it
 ---   unmarked  of a block: the lines that would say where it is, when the file has none of them
 local core = require "hoststore.core"
 local file = require "hoststore.file"
@@ -117,14 +119,28 @@ function piece.abandon(self)
   end
 end
 
+-- Somebody has written into the file since it was read. Returns "moved" besides: planned again, it may do.
+local function refuse_moved(self)
+  return nil, core.error { code = "conflict",
+    message = self.path .. ": somebody has changed it while it was being published; publish again" }, "moved"
+end
+
+-- Asked directly before the file changes: checkers take their time.
+local function has_moved(self)
+  return sys.file_digest(self.path) ~= self.seen
+end
+
 -- The copy comes first: whatever happens while the file is being written, all of its new content is there.
 local function write_in_place(self, prefix)
   local done, message, errno = self.replacement:commit()
   if not done then
     return refuse(message, errno)
+  elseif has_moved(self) then
+    piece.forget_copies(self.path, prefix)
+    return refuse_moved(self)
   end
   done, message, errno = sys.overwrite(self.path, self.copy)
-  if not done and sys.file_digest(self.path) ~= self.file_found then
+  if not done and has_moved(self) then
     return refuse(message .. "; the file is half written, the next publish completes it", errno)
   end
   piece.forget_copies(self.path, prefix)
@@ -134,19 +150,20 @@ local function write_in_place(self, prefix)
   return true
 end
 
---- Puts the new file in the place of the old one, or takes that away.
+--- Puts the new file in the place of the old one, or takes that away; not when somebody has changed that since.
 ---@param prefix string  of the place
----@return true?, hoststore.Error? err
+---@return true?, hoststore.Error? err, "moved"? why
 function piece.commit(self, prefix)
   local done, message, errno
-  if self.remove then
+  if self.copy then
+    return write_in_place(self, prefix)
+  elseif has_moved(self) then
+    return refuse_moved(self)
+  elseif self.remove then
     done, message, errno = sys.unlink(self.path)
     if done then
       done, message, errno = sys.sync_directory(parent(self.path))
     end
-  elseif self.copy then
-    self.file_found = sys.file_digest(self.path)
-    return write_in_place(self, prefix)
   else
     done, message, errno = self.replacement:commit()
     if errno == sys.errno.EBUSY then

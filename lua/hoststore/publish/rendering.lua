@@ -11,11 +11,11 @@ local rendering = {}
 local BOUND = 1024 * 1024
 local COPIED = 32 * 1024
 
-local function from_template(store, output)
+local function from_template(store, output, now)
   local given = type(output.template) == "string" and { text = output.template } or output.template
   local text, err = given.text, nil
   if not text then
-    text, err = file.read(given.path)
+    text, err = file.read_trusted(given.path)
   end
   if not text then
     return nil, err
@@ -23,16 +23,49 @@ local function from_template(store, output)
   return require("hoststore.template").generator(store, {
     text = text, name = given.name or given.path or output.label, format = given.format or output.format,
     filter = output.filter,
-  })
+  }, now)
+end
+
+-- The filter, for no hosts at all.
+local function none_of(filter)
+  local none = {}
+  for key, value in pairs(filter) do
+    none[key] = value
+  end
+  none.limit = 0
+  return none
+end
+
+--- Raises on a filter that is none.
+function rendering.try_filter(store, filter)
+  store:list(none_of(filter))
+end
+
+-- What is wrong with a filter is wrong with the output, and not with a line of ours that uses it.
+local function check_filter(store, filter)
+  local ok, listed, err = pcall(store.list, store, none_of(filter))
+  if ok or core.is_error(listed) then
+    return listed, err
+  elseif listed:find("not enough memory", 1, true) then
+    error(listed, 0)
+  end
+  return nil, core.error { code = "invalid", field = "filter", message = listed }
 end
 
 --- A function that gives the text of the output to a sink.
+---@param now number?  by which hosts expire, when that is known already
 ---@return function? generate, hoststore.Error? err
-function rendering.generator(store, output)
-  if output.template then
-    return from_template(store, output)
+function rendering.generator(store, output, now)
+  if output.filter then
+    local good, err = check_filter(store, output.filter)
+    if not good then
+      return nil, err
+    end
   end
-  return export.generator(store, output.format, output.filter, { header = output.header })
+  if output.template then
+    return from_template(store, output, now)
+  end
+  return export.generator(store, output.format, output.filter, { header = output.header, now = now })
 end
 
 -- Reads a file along with what is made, and knows whether they are the same so far.

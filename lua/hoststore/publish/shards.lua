@@ -22,15 +22,25 @@ local MAX_NAMES = 200
 local PUBLIC = 493 -- mode 0755
 local DEPTH = 64
 
+-- Looked at before it is made, as a link of another user could be on the way to it, and behind that, as the other
+-- could have been faster.
+local function make_directory(path)
+  local done, message, errno = sys.guard(path)
+  if done then
+    done, message, errno = sys.mkdir_p(path, PUBLIC)
+  end
+  if done then
+    done, message, errno = sys.guard(path)
+  end
+  return done, message, errno
+end
+
 --- The directory, which is made when it is not there.
 ---@return string? target, string|hoststore.Error directory
 function shards.locate(output, dry_run)
-  local made, message, errno = true, nil, nil
-  if not dry_run then
-    made, message, errno = sys.mkdir_p(output.path, PUBLIC)
-  end
+  local made, message, errno = (dry_run and sys.guard or make_directory)(output.path)
   local real = made
-  if dry_run and not sys.stat(output.path) then
+  if made and dry_run and not sys.stat(output.path) then
     local path = output.path:gsub("(.)/+$", "%1")
     return path, path
   elseif made then
@@ -110,6 +120,7 @@ end
 
 -- -- the pieces ----------------------------------------------------------------------------------------
 
+-- The files that are there, each of which is to be safe.
 local function ours(job)
   local found = {}
   local names, message, errno = sys.list(job.target)
@@ -120,6 +131,10 @@ local function ours(job)
   end
   for _, name in ipairs(names) do
     if is_ours(job.output, name) then
+      local target, err = file.target(job.target .. "/" .. name)
+      if not target then
+        return nil, err
+      end
       found[name] = true
     end
   end
@@ -139,9 +154,10 @@ end
 local function new_piece(job, name, text)
   local path = job.target .. "/" .. name
   local there = whole.read(path)
+  local found = there and sys.digest(there)
   return {
-    key = name, path = path, digest = text and sys.digest(text), same = there == text,
-    found = there and sys.digest(there), remove = not text,
+    key = name, path = path, digest = text and sys.digest(text), same = there == text, found = found, seen = found,
+    remove = not text,
     read = function() return there end,
     write = function(sink) sink(text) end,
   }

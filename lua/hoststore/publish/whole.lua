@@ -44,7 +44,7 @@ function whole.pieces(job, generate)
     key = "content", path = job.target, torn = job.torn, in_place = job.output.mode == "in-place",
     read = function() return whole.read(job.target) end,
   }
-  local ok, made = pcall(rendering.make, generate, job.target, not job.dry_run and function()
+  local ok, made = pcall(rendering.make, generate, job.target, not job.only_looks and function()
     return piece.begin(content, job.prefix)
   end)
   if not ok then
@@ -53,6 +53,7 @@ function whole.pieces(job, generate)
   end
   content.digest, content.same, content.write = made.digest, made.same, made.write
   content.found = made.same and made.digest or sys.file_digest(job.target) or nil
+  content.seen = content.found
   return { content }, made
 end
 
