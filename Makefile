@@ -62,6 +62,7 @@ LINK = $(call quiet,LD)$(CC) -shared $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
 CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
 HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo yes))
+DUCKDB_FILES = $(basename $(notdir $(wildcard csrc/db_duckdb*.c)))
 DUCKDB_PACKAGE = @duckdb/node-bindings-linux-x64
 DUCKDB_FETCHED = build/npm/node_modules/$(DUCKDB_PACKAGE)/libduckdb.so
 DUCKDB_LIB ?= $(wildcard $(DUCKDB_FETCHED))
@@ -113,7 +114,7 @@ $(BUILD)/hoststore/libduckdb.so: $(DUCKDB_LIB)
 	@ln -sf $(realpath $(DUCKDB_LIB)) $@
 
 # It cannot be unloaded while it has threads.
-$(BUILD)/hoststore/duckdb.so: $(OBJ)/db_duckdb.o $(OBJ)/lua_driver_duckdb.o | $(BUILD)/hoststore/libduckdb.so
+$(BUILD)/hoststore/duckdb.so: $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/lua_driver_duckdb.o | $(BUILD)/hoststore/libduckdb.so
 	@mkdir -p $(@D)
 	$(LINK) -Wl,-z,nodelete -Wl,-rpath,'$$ORIGIN' -o $@ $^ -L$(@D) -lduckdb -pthread
 
