@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -345,6 +346,12 @@ static enum hs_code execute(struct hs_db *db, const char *sql, struct hs_error *
 
 /* -- questions of users ---------------------------------------------------------------------------------- */
 
+/* They run or show what lies in the memory of the process. */
+static bool is_refused(const char *function)
+{
+	return !function || strcasecmp(function, "load_extension") == 0 || strcasecmp(function, "fts3_tokenizer") == 0;
+}
+
 /* What SQLite asks of each thing that a statement would do, those of views within it too. */
 static int allow(void *context, int action, const char *first, const char *second, const char *database,
 		 const char *view)
@@ -354,7 +361,7 @@ static int allow(void *context, int action, const char *first, const char *secon
 	case SQLITE_SELECT:
 	case SQLITE_READ:
 	case SQLITE_RECURSIVE: return SQLITE_OK;
-	case SQLITE_FUNCTION: return second && strcmp(second, "load_extension") != 0 ? SQLITE_OK : SQLITE_DENY;
+	case SQLITE_FUNCTION: return is_refused(second) ? SQLITE_DENY : SQLITE_OK;
 	default: return SQLITE_DENY;
 	}
 }
@@ -391,10 +398,11 @@ static enum hs_code bind_question(struct hs_db *db, const struct hs_question *qu
 	for (int i = 1; rc == SQLITE_OK && i <= sqlite3_bind_parameter_count(statement); i++) {
 		const char *name = sqlite3_bind_parameter_name(statement, i);
 		int number = name ? atoi(name + 1) : i;
-		const struct hs_value *value = &question->values[number - 1];
+		const struct hs_value *value;
 
 		if (number < 1 || number > question->count)
 			return fail(err, HS_QUERY, "the parameter %s has no value", name ? name : "?");
+		value = &question->values[number - 1];
 		if (value->type == HS_REAL)
 			rc = sqlite3_bind_double(statement, i, value->r);
 		else if (value->type == HS_TEXT)
@@ -440,16 +448,40 @@ static enum hs_code answer(struct hs_db *db, const struct hs_question *question,
 	return rc == SQLITE_DONE ? HS_OK : fail_sqlite(db, rc, err);
 }
 
+/* A function of SQLite is not interrupted: what it works on is not to be long. */
+static const struct {
+	int which, most;
+} question_limits[] = {
+	{SQLITE_LIMIT_LENGTH, 1 << 20}, {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, {SQLITE_LIMIT_SQL_LENGTH, 1 << 20},
+};
+
+enum { QUESTION_LIMITS = sizeof question_limits / sizeof *question_limits };
+
+/* Sets the limits of questions; BEFORE gets what they were. */
+static void limit(struct hs_db *db, int before[QUESTION_LIMITS])
+{
+	for (int i = 0; i < QUESTION_LIMITS; i++)
+		before[i] = sqlite3_limit(db->sqlite, question_limits[i].which, question_limits[i].most);
+}
+
+static void unlimit(struct hs_db *db, const int before[QUESTION_LIMITS])
+{
+	for (int i = 0; i < QUESTION_LIMITS; i++)
+		sqlite3_limit(db->sqlite, question_limits[i].which, before[i]);
+}
+
 static enum hs_code sqlite_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
 {
 	int64_t end = monotonic_ms() + question->timeout;
 	sqlite3_stmt *statement = NULL;
+	int limits[QUESTION_LIMITS];
 	enum hs_code code;
 
 	/* A table of the kind of json_each is made when it is first used, which would not be allowed. */
 	code = execute(db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", err);
 	if (code)
 		return code;
+	limit(db, limits);
 	sqlite3_set_authorizer(db->sqlite, allow, NULL);
 	sqlite3_progress_handler(db->sqlite, 1000, is_late, &end);
 	code = prepare_question(db, question, &statement, err);
@@ -460,6 +492,7 @@ static enum hs_code sqlite_ask(struct hs_db *db, const struct hs_question *quest
 	sqlite3_finalize(statement);
 	sqlite3_progress_handler(db->sqlite, 0, NULL, NULL);
 	sqlite3_set_authorizer(db->sqlite, NULL, NULL);
+	unlimit(db, limits);
 	return code;
 }
 

@@ -776,12 +776,13 @@ struct hs_answer {
 	int columns;
 	struct hs_value *values;
 	size_t count, room;		/* of the values */
+	size_t bytes;			/* of the texts */
 	int64_t rows;
 	bool more;			/* there are more than the limit */
 };
 
 /* Asks one SELECT, outside transactions. It sees all tenants, writes nothing, and is ended after TIMEOUT
- * milliseconds. ANSWER has its arena and limit, and is empty. */
+ * milliseconds, or when there is too much of the answer. ANSWER has its arena and limit, and is empty. */
 enum hs_code hs_ask(struct hs_store *store, const char *sql, const struct hs_value *values, int count, int timeout,
 		    struct hs_answer *answer, struct hs_error *err);
 

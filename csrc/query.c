@@ -7,6 +7,9 @@
 
 #include "hs.h"
 
+/* Of all texts of an answer together. */
+static const size_t BYTES_MAX = 64 << 20;
+
 static const char *skip_space(const char *s)
 {
 	for (;;) {
@@ -96,6 +99,9 @@ static enum hs_code take_row(void *context, const struct hs_value *row, int colu
 	for (int i = 0; i < columns; i++) {
 		struct hs_value *value;
 
+		answer->bytes += row[i].type == HS_TEXT ? row[i].n : 0;
+		if (answer->bytes > BYTES_MAX)
+			return hs_fail(err, HS_QUERY, NULL, "the answer has more than %zu MiB", BYTES_MAX >> 20);
 		answer->values = hs_grow(answer->arena, answer->values, answer->count, &answer->room,
 					 sizeof *answer->values);
 		if (!answer->values)

@@ -62,9 +62,10 @@ local function is_journal(path)
   return first ~= nil and first ~= "\0"
 end
 
--- The file beside which SQLite makes one of that name as it needs it, whether it is there now or not.
+-- The file beside which SQLite or DuckDB makes one of that name as it needs it, whether it is there now or not.
 local function owner_of(path)
   local owner = path:match "^(.+)%-journal$" or path:match "^(.+)%-wal$" or path:match "^(.+)%-shm$"
+    or path:match "^(.+)%.wal$"
   return owner and core.sys.stat(owner) and owner
 end
 
@@ -82,9 +83,9 @@ local function backup_target(store, path)
   end
   local database = owner_of(target)
   if database then
-    return refuse("'%s' is a name SQLite uses for its file '%s'; give another path", path, database)
+    return refuse("'%s' is a name the database '%s' uses beside it; give another path", path, database)
   end
-  for _, suffix in ipairs { "-journal", "-wal" } do
+  for _, suffix in ipairs { "-journal", "-wal", ".wal" } do
     if is_journal(target .. suffix) then
       return refuse("'%s' is a database in use, or one that was not closed: there is a '%s'; give another path",
         path, target .. suffix)

@@ -246,12 +246,15 @@ local function load_driver(name)
   })
 end
 
--- What SQLite or DuckDB opens with a database, following links by hand, which the system would not follow in /tmp. Any
+-- What is opened with a database, by SQLite following links by hand, which the system would not follow in /tmp. Any
 -- other user could put a journal there, which would be played into the database.
-local FILES = { "", "-journal", "-wal", "-shm", "-checkpoint", ".wal" }
+local FILES = {
+  sqlite = { "", "-journal", "-wal", "-shm", "-checkpoint" },
+  duckdb = { "", ".wal", ".wal.checkpoint", ".wal.recovery" },
+}
 
-local function check_files(location)
-  for _, suffix in ipairs(FILES) do
+local function check_files(driver, location)
+  for _, suffix in ipairs(FILES[driver]) do
     local safe, message, errno = core.sys.guard(location .. suffix)
     -- What else is wrong with the path is the driver's to say.
     if not safe and errno == core.sys.errno.EPERM then return nil, require("hoststore.file").failure(message, errno) end
@@ -293,7 +296,7 @@ function url.open(text, given)
   local create = all.create ~= false and not all.readonly
   if examples[target.driver] and target.location ~= ":memory:" then
     local good
-    good, err = check_files(target.location)
+    good, err = check_files(target.driver, target.location)
     if good and create then good, err = make_parent(target.location) end
     if not good then return nil, err end
   end

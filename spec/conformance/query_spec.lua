@@ -19,6 +19,13 @@ for _, backend in ipairs(require "spec.support.backends") do
       return rows[1], rows
     end
 
+    local function refused(sql)
+      local value, err = store:query(sql)
+      assert.is_nil(value, sql)
+      assert.is_truthy(err.code == "readonly" or err.code == "query", sql .. ": " .. tostring(err))
+      assert.is_false(err.retryable)
+    end
+
     it("is answered with rows, by the names of their columns", function()
       local rows = assert(store:query("SELECT ip, hostname, version FROM hosts ORDER BY ip_key;\n"))
       assert.same({ "ip", "hostname", "version" }, rows.columns)
@@ -121,10 +128,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         "WITH gone AS (DELETE FROM hosts RETURNING id) SELECT * FROM gone", "", "  -- nothing",
         "SELECT 1 INTO t", "(DELETE FROM hosts)", "/* SELECT */ DELETE FROM hosts", "SELECT 1 /*",
       } do
-        local value, err = store:query(sql)
-        assert.is_nil(value, sql)
-        assert.is_truthy(err.code == "readonly" or err.code == "query", sql .. ": " .. tostring(err))
-        assert.is_false(err.retryable)
+        refused(sql)
       end
       assert.equal(before, store:export "json")
       assert.equal(2, #store:events())
@@ -141,11 +145,59 @@ for _, backend in ipairs(require "spec.support.backends") do
         "SELECT query_to_xml('SELECT 1', true, true, '')", "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM '/etc/passwd'", "SELECT * FROM glob('/*')",
         "SELECT * FROM read_blob('/etc/passwd')", "SELECT * FROM parquet_scan('/tmp/x')",
-        "SELECT * FROM sniff_csv('/etc/passwd')", "SELECT getenv('HOME')",
+        "SELECT * FROM sniff_csv('/etc/passwd')", "SELECT getenv('HOME')", "SELECT fts3_tokenizer('simple')",
+        "SELECT lo_export(1, '/tmp/x')", "SELECT * FROM fsdir('/')", "SELECT edit('x')",
+        "SELECT * FROM read_duckdb('/tmp/x')", "SELECT dblink('host=127.0.0.1', 'SELECT 1')",
+        "SELECT * FROM arrow_scan(CAST(1 AS POINTER), CAST(1 AS POINTER), CAST(1 AS POINTER))",
+        "SELECT pg_ls_dir('.'), $$pg_read_file$$", "SELECT * FROM pg_file_settings",
       } do
-        local value, err = store:query(sql)
-        assert.is_nil(value, sql)
-        assert.is_truthy(err.code == "readonly" or err.code == "query", sql .. ": " .. tostring(err))
+        refused(sql)
+      end
+    end)
+
+    it("calls nothing that leaves a lock, a message, a setting or a log behind, nor runs a text as SQL", function()
+      for _, sql in ipairs {
+        "SELECT nextval('events_position')", "SELECT setval('s', 1)", "SELECT pg_advisory_xact_lock(1)",
+        "SELECT pg_try_advisory_lock_shared(1)", "SELECT pg_notify('hoststore', 'x')", "SELECT pg_export_snapshot()",
+        "SELECT pg_logical_emit_message(true, 'a', 'b')", "SELECT pg_terminate_backend(0)", "SELECT pg_reload_conf()",
+        "SELECT pg_stat_reset()", "SELECT pg_create_restore_point('x')", "SELECT setseed(0.5)",
+        "SELECT ts_rewrite('a'::tsquery, 'SELECT 1')", "SELECT * FROM crosstab('SELECT 1')",
+        "SELECT * FROM ts_stat('SELECT to_tsvector(set_' || 'config(''role'', ''none'', false))')",
+        "SELECT cursor_to_xml('c', 1, true, true, '')", "SELECT * FROM checkpoint()",
+        "SELECT * FROM force_checkpoint()",
+        "SELECT * FROM enable_logging('QueryLog')", "SELECT * FROM \"Enable_Logging\"()",
+        "SELECT EXISTS(FROM system.main.enable_logging())",
+        "WITH a AS (SELECT * FROM disable_logging()) SELECT * FROM a",
+        "SELECT * FROM enable_logging('QueryLog', storage = 'file', storage_path = '/tmp/hoststore-spec')",
+        "SELECT * FROM enable_profiling(save_location := '/tmp/hoststore-spec')",
+        "SELECT * FROM truncate_duckdb_logs()",
+        "SELECT * FROM query('SELECT 1')", "SELECT * FROM query_table('hosts')", "SELECT write_log('x')",
+        "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))", "SELECT * FROM hosts FOR UPDATE",
+        "SELECT * FROM disable_peg_parser()", "SELECT * FROM (DELETE FROM hosts RETURNING id) AS gone",
+      } do
+        refused(sql)
+      end
+      assert.equal(2, row("SELECT COUNT(*) AS n FROM hosts").n)
+      assert(store:add { ip = "10.0.0.3", hostname = "c" })
+    end)
+
+    it("may hold the words of what is refused, where they are no names", function()
+      assert.equal("system", row("SELECT CAST($1 AS TEXT) AS a", { "system" }).a)
+      assert.equal("a $1; checkpoint('x') --", row("SELECT 'a $1; checkpoint(''x'') --' AS a; ").a)
+    end)
+
+    it("with an answer that is too much for a small machine is ended", function()
+      local much = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT i, "
+        .. (is_sqlite and "hex(zeroblob(250000))" or "repeat('x', 500000)") .. " AS x FROM n"
+      assert.matches("more than 64 MiB", expect.failure("query", store:query(much)).message, 1, true)
+      assert.equal(100, #assert(store:query(much, nil, { limit = 100 })))
+      if is_sqlite then -- which is not interrupted within a function
+        for _, sql in ipairs { "SELECT length(zeroblob(100000000))", "SELECT hex(zeroblob(1000000))",
+          "SELECT '' LIKE '%" .. ("x"):rep(2000) .. "'" } do
+          expect.failure("query", store:query(sql))
+        end
+        assert(store:stream("s"):append { type = "Long", data = ("x"):rep(3000000) })
+        assert.equal(3000000, #store:stream("s"):read()[1].data)
       end
     end)
 

@@ -70,6 +70,40 @@ describe("a DuckDB file", function()
     assert.equal(1, backend.reopen():count())
   end)
 
+  it("is made for its owner alone, with its log and the directories on the way, whatever the umask", function()
+    for _, umask in ipairs { "000", "022", "077" } do
+      local directory = ("%s/%s/new"):format(backend.directory(), umask)
+      local modes, status = system.run(("umask %s; exec %s"):format(umask,
+        system.lua("spec/support/modes_of_duckdb.lua", directory)))
+      assert.equal(0, status, modes)
+      assert.equal("-rw------- hosts.duckdb\n-rw------- hosts.duckdb.wal\ndrwx------ .\n", modes)
+    end
+    system.run("rm -r " .. backend.directory() .. "/[0-9][0-9][0-9]")
+  end)
+
+  it("that a group may use gets a log that it may use, too", function()
+    store:close()
+    system.run("chmod 0660 " .. path())
+    store = backend.reopen()
+    assert(store:add { ip = "10.0.0.1", hostname = "a" })
+    assert.equal("660\n", (system.run("stat -c %a " .. path() .. ".wal")))
+  end)
+
+  it("beside which another user has put a log is not opened", function()
+    store:close()
+    system.run(("mkdir -m 1777 %s/shared"):format(backend.directory()))
+    local shared = backend.directory() .. "/shared/hosts.duckdb"
+    for _, name in ipairs { "", ".wal", ".wal.checkpoint", ".wal.recovery" } do
+      local _, status = system.run(("touch %s%s && chown 65534 %s%s"):format(shared, name, shared, name))
+      assert.equal(0, status)
+      local err = expect.failure("readonly", hoststore.open("duckdb://" .. shared))
+      assert.matches("belongs to another user", err.message, 1, true)
+      os.remove(shared .. name)
+    end
+    store = backend.reopen()
+    assert.matches("uses beside it", expect.failure("invalid", store:backup(path() .. ".wal")).message, 1, true)
+  end)
+
   it("is the same under another name", function()
     system.run(("ln -s %s %s.link"):format(path(), path()))
     local other = assert(hoststore.open("duckdb://" .. path() .. ".link"))

@@ -91,7 +91,7 @@ function upkeep.warnings(stats)
   end
   if stats.location and is_for_all(stats.location) then
     warnings[#warnings + 1] = ("warning: anybody may write to the directory of '%s', and could put a journal there "
-      .. "that SQLite plays into it: move the database to a directory of its own"):format(stats.location)
+      .. "that is played into it: move the database to a directory of its own"):format(stats.location)
   end
   return warnings
 end
