@@ -63,7 +63,9 @@ CORE = $(filter-out db_% lua_%,$(basename $(notdir $(wildcard csrc/*.c))))
 CORE_LUA = $(filter-out lua_driver,$(basename $(notdir $(wildcard csrc/lua_*.c))))
 HAVE_LIBPQ := $(or $(LIBPQ_INCDIR),$(shell $(PKG_CONFIG) --exists libpq && echo yes))
 DUCKDB_FILES = $(basename $(notdir $(wildcard csrc/db_duckdb*.c)))
-DUCKDB_PACKAGE = @duckdb/node-bindings-linux-x64
+# The newest that was tried; DUCKDB_VERSION=latest tries another.
+DUCKDB_VERSION = 1.5.6-r.1
+DUCKDB_PACKAGE = @duckdb/node-bindings-linux-$(patsubst x86_64,x64,$(patsubst aarch64,arm64,$(shell uname -m)))
 DUCKDB_FETCHED = build/npm/node_modules/$(DUCKDB_PACKAGE)/libduckdb.so
 DUCKDB_LIB ?= $(wildcard $(DUCKDB_FETCHED))
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
@@ -241,7 +243,8 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(OBJ)/lua_fuzz.o \
+# DuckDB's driver can be compiled without DuckDB.
+lint-c: test-modules $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(OBJ)/lua_fuzz.o \
 	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
@@ -344,12 +347,13 @@ PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
 deps: deps-test
 
 # DUCKDB_LIB names a library that is there already, or none.
-deps-duckdb: $(if $(filter file,$(origin DUCKDB_LIB)),$(if $(DUCKDB_LIB),,deps-npm))
 ifeq ($(origin DUCKDB_LIB),file)
-	@[ -e $(DUCKDB_FETCHED) ] || { \
-		command -v npm >/dev/null || { echo "npm is missing; install it, or say DUCKDB_LIB=" >&2; exit 1; }; \
-		npm install --prefix build/npm --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
-			$(DUCKDB_PACKAGE)@latest >&2; }
+deps-duckdb: $(if $(DUCKDB_LIB),,deps-npm)
+	@[ -e $(DUCKDB_FETCHED) ] || npm install --prefix build/npm --no-save --no-audit --no-fund --ignore-scripts \
+		--loglevel=error $(DUCKDB_PACKAGE)@$(DUCKDB_VERSION) >&2 || { \
+		echo "DuckDB could not be fetched; DUCKDB_LIB= does without, DUCKDB_LIB=FILE has it from elsewhere" >&2; exit 1; }
+else
+deps-duckdb:
 endif
 
 # Installs what is missing of a list; where there is no apt-get, says what it takes.
