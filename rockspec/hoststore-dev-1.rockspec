@@ -12,7 +12,7 @@ description = {
 Keeps the host names of a router or a network in a database that forgets nothing: who changed what,
 when and why. Imports and exports hosts files, JSON and CSV, shows the hosts as of any time, takes
 changes back, publishes a hosts file in one step. A Lua module over a C core on SQLite or, where
-libpq is found, PostgreSQL.
+libpq is found, PostgreSQL; or DuckDB, where its library is.
 
 The command needs argparse, JSON needs lua-cjson; both may come from the system, so that neither is
 a dependency here.]],

@@ -54,10 +54,11 @@ local function appear(i, actor)
   }, { actor = actor }))
 end
 
--- A lease ends, and its client comes back after a while: soon, when it is one that flaps.
-local function flap(i)
+local function leave(i)
   assert(store:delete(hosts[i], { actor = "dhcp", reason = "lease ended" }))
-  now = now + 20 + math.floor(random() * random() * 3600)
+end
+
+local function come_back(i)
   appear(i, "dhcp")
 end
 
@@ -74,13 +75,39 @@ local function change(i)
   hosts[i] = assert(store:update(host, changes, { actor = pick(ADMINS), reason = "maintenance" }))
 end
 
+local steps
+
+local function plan(time, act, i)
+  steps[#steps + 1] = { time = math.floor(time), act = act, host = i, number = #steps }
+end
+
+-- A lease ends, and its client comes back after a while: soon, when it is one that flaps. Each time has a part
+-- of the day to itself.
+local function plan_flaps(i, opening, count)
+  local part = DAY / count
+  for k = 0, count - 1 do
+    local time = opening + (k + random() / 2) * part
+    plan(time, leave, i)
+    plan(time + 20 + random() * random() * (math.min(3600, part / 2) - 20), come_back, i)
+  end
+end
+
 local function live_through(day)
   local opening = START + day * DAY
+  steps = {}
   for i = 1, HOSTS do
-    now = math.max(now + 1, opening + math.floor(i * DAY / (HOSTS + 1)))
-    local restless = KINDS[i % #KINDS + 1].restless
-    for _ = 1, times((restless or 0) * FLAPS) do flap(i) end
-    if random() < 0.02 then change(i) end
+    local count = times((KINDS[i % #KINDS + 1].restless or 0) * FLAPS)
+    if count > 0 then plan_flaps(i, opening, count) end
+    -- At the very end of the day everybody is there.
+    if random() < 0.02 then plan(opening + DAY - 1, change, i) end
+  end
+  table.sort(steps, function(a, b)
+    if a.time ~= b.time then return a.time < b.time end
+    return a.number < b.number
+  end)
+  for _, step in ipairs(steps) do
+    now = math.max(now, step.time)
+    step.act(step.host)
   end
 end
 
