@@ -22,7 +22,7 @@ enum {
 /* Of a longer transaction no part can be undone: its notes would take too much memory. */
 static const size_t NOTES_MAX = 64 << 20;
 
-/* A statement that wrote, to be run again: the text of a composed one stands behind the values. */
+/* A named statement that wrote, to be run again. */
 struct note {
 	int statement;
 	int count;

@@ -111,8 +111,13 @@ for _, backend in ipairs(require "spec.support.backends") do
     it("that takes too long is ended, and the next one answered", function()
       local endless = [[WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i > 0)
         SELECT COUNT(*) FROM n]]
-      local err = expect.failure("query", store:query(endless, nil, { timeout = 0.1 }))
-      assert.matches("timeout", err.message, 1, true)
+      local crossed = [[WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        SELECT COUNT(*) FROM n AS a CROSS JOIN n AS b CROSS JOIN n AS c WHERE a.i + b.i <> c.i]]
+      local sorted = [[WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n ORDER BY i DESC]]
+      for _, sql in ipairs { endless, crossed, sorted } do
+        local err = expect.failure("query", store:query(sql, nil, { timeout = 0.1 }))
+        assert.matches("timeout", err.message, 1, true)
+      end
       assert.equal(2, row("SELECT COUNT(*) AS n FROM hosts").n)
       assert(store:add { ip = "10.0.0.3", hostname = "c" })
     end)
