@@ -3,6 +3,7 @@ local random_hosts = require "spec.support.random_hosts"
 local system = require "spec.support.system"
 
 for _, backend in ipairs(require "spec.support.backends") do
+  local HOSTS = backend.slow and 20 or 100
   describe(backend.name .. ": export", function()
     local store, time
     before_each(function()
@@ -132,7 +133,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         it("as " .. format .. " is the same host, whatever is in it, with " .. names .. " names", function()
           for seed = 1, 4 do
             local options = { names = names }
-            local store = fill(random_hosts.make(seed, 100, { controls = true, states = true,
+            local store = fill(random_hosts.make(seed, HOSTS, { controls = true, states = true,
               lenient = names == "lenient" }),
               options)
             local text, other = round_trip(format, store, options)
@@ -151,7 +152,7 @@ for _, backend in ipairs(require "spec.support.backends") do
       it("as hosts is the same host, when no comment has control characters, with " .. names .. " names", function()
         for seed = 1, 8 do
           local options = { names = names }
-          local store = fill(random_hosts.make(seed, 100, { lenient = names == "lenient" }), options)
+          local store = fill(random_hosts.make(seed, HOSTS, { lenient = names == "lenient" }), options)
           local text = round_trip("hosts", store, options)
           assert.equal(0, assert(store:import({ text = text }, { mode = "replace" })).updated)
         end
@@ -160,7 +161,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
     it("as hosts never has a line, a comment or a name more than there are hosts", function()
       for seed = 1, 8 do
-        local store = fill(random_hosts.make(seed, 100, { controls = true }))
+        local store = fill(random_hosts.make(seed, HOSTS, { controls = true }))
         local text = assert(store:export "hosts")
         local _, lines = text:gsub("\n", "")
         assert.equal(store:count(), lines)

@@ -9,7 +9,7 @@
 --- make() makes room for a database and returns its `url`; open(options) does so and opens it.
 --- reopen(options) opens the one made last once more, and clear() removes it while nobody has it
 --- open; backends without them have a database that only one handle can see. shared: other processes
---- can open it meanwhile. finish() closes what
+--- can open it meanwhile. slow: a change takes some milliseconds. finish() closes what
 --- the test opened and fails it when something is left: a store that does not verify, an open
 --- transaction or connection, a temporary file. directory() is the test's own, removed at its end.
 ---
@@ -187,6 +187,7 @@ end
 local backends = { file_backend "sqlite", memory_backend("sqlite", "memory:"), with_postgres and postgres or nil }
 if has_duckdb and with_postgres then
   backends[4], backends[5] = file_backend "duckdb", memory_backend("duckdb", "duckdb://:memory:")
+  backends[4].slow, backends[5].slow = true, true
 end
 -- Of these, other processes can open a database too while it is open here.
 backends[1].shared, postgres.shared = true, true

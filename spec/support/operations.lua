@@ -172,6 +172,7 @@ operations.reads = {
   streams = function(store) return store:streams() end,
   stream_health = function(store) return store:stream_health() end,
   partition_stats = function(store) return store:partition_stats() end,
+  query = function(store) return store:query "SELECT COUNT(*) AS n FROM hosts" end,
   ["stream read"] = function(store) return store:stream("s"):read() end,
   ["stream version"] = function(store) return store:stream("s"):version() end,
   ["stream verify"] = function(store) return store:stream("s"):verify() end,
