@@ -55,7 +55,7 @@ local SOME = join({ "--filter='sqlite memory'" }, CONFORMANCE)
 -- How many specs passed, how many did not, and what was said. The machine is words of the shell that go before.
 local function run_specs(machine, modules, specs)
   local output, status = system.run(("PATH=%s/%s/bin:$PATH HOSTSTORE_TEST_BACKENDS=sqlite; export PATH "
-    .. "HOSTSTORE_TEST_BACKENDS; %s spec/support/run_specs %s -- %s"):format(system.quote(root), modules, machine,
+    .. "HOSTSTORE_TEST_BACKENDS; %s spec/support/run_divided %s -- %s"):format(system.quote(root), modules, machine,
     modules, table.concat(specs, " ")))
   local passed, failed = output:match "(%d+) passed, (%d+) failed%s*$"
   passed, failed = tonumber(passed) or 0, tonumber(failed) or 1
