@@ -36,38 +36,71 @@ local function show(line)
     line.note))
 end
 
--- Its lines; one that fails stands for a program that has ended otherwise than it said.
-local function run(part, lines)
-  local since, failed, last = sys.monotonic(), 0, lines[#lines]
-  local function add(line)
-    local now = sys.monotonic()
-    line.seconds, since = now - since, now
-    failed = failed + line.failures
-    lines[#lines + 1] = line
-    show(line)
-  end
-  local pipe = system.popen(system.lua("spec/proof/" .. part .. ".lua", scale) .. "; echo $?")
-  local status
-  for text in pipe:lines() do
-    status = tonumber(text)
-    if not status then add(parse(part, text)) end
-  end
-  pipe:close()
-  if (status == 0) ~= (failed == 0) or lines[#lines] == last then
-    add { part = part, what = "says what it has proved and ends so", count = 1, failures = 1, seed = "-",
-      note = "status " .. status }
+-- The parts run side by side, each with a server of its own. A line that comes from one begins with its name; it
+-- says when it begins, and its status at the end.
+local PART = [[
+  { echo begins; spec/support/with_postgres %s; echo $?; } | sed -u "s/^/PART\t/"]]
+
+local function start(names)
+  return system.popen(("printf '%%s\\n' %s | xargs -P \"$(nproc)\" -I PART sh -c %s"):format(table.concat(names, " "),
+    system.quote(PART:format(system.lua("spec/proof/PART.lua", scale)))))
+end
+
+-- One that fails stands for a program that has ended otherwise than it said.
+local function check_end(part, status)
+  if (status == 0) ~= (part.failed == 0) or #part.lines == 0 then
+    part.add { part = part.name, what = "says what it has proved and ends so", count = 1, failures = 1, seed = "-",
+      note = "status " .. (status or "unknown") }
   end
 end
 
-local parts, lines, failed = {}, {}, 0
+local function new_part(name)
+  local part = { name = name, lines = {}, failed = 0, since = sys.monotonic() }
+  function part.add(line)
+    local now = sys.monotonic()
+    line.seconds, part.since = now - part.since, now
+    part.failed = part.failed + line.failures
+    part.lines[#part.lines + 1] = line
+    show(line)
+  end
+  return part
+end
+
+-- All lines of the parts, in the order of their names.
+local function run(names)
+  local parts, lines = {}, {}
+  for _, name in ipairs(names) do
+    parts[name] = new_part(name)
+  end
+  local pipe = start(names)
+  for text in pipe:lines() do
+    local name, said = text:match "^([^\t]*)\t(.*)$"
+    local part = parts[name]
+    if said == "begins" then
+      part.since = sys.monotonic()
+    elseif tonumber(said) then
+      part.status = tonumber(said)
+    else
+      part.add(parse(name, said))
+    end
+  end
+  pipe:close()
+  for _, name in ipairs(names) do
+    check_end(parts[name], parts[name].status)
+    for _, line in ipairs(parts[name].lines) do
+      lines[#lines + 1] = line
+    end
+  end
+  return lines
+end
+
+local parts, failed = {}, 0
 for i = 2, #arg do
   parts[#parts + 1] = arg[i]
 end
 io.stdout:setvbuf "line"
 local begun = os.time()
-for _, part in ipairs(#parts > 0 and parts or all_parts()) do
-  run(part, lines)
-end
+local lines = run(#parts > 0 and parts or all_parts())
 for _, line in ipairs(lines) do
   failed = failed + (line.failures > 0 and 1 or 0)
 end
