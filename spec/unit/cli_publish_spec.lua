@@ -9,12 +9,11 @@ local sys = core.sys
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
-  local store, home, directory, db, path
+  local store, path, directory, home, db
 
   before_each(function()
-    store, directory, home = publishing.begin()
-    db, path = home .. "/hosts.db", directory .. "/hosts"
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    store, path, directory, home = publishing.begin_with_host()
+    db = home .. "/hosts.db"
   end)
 
   after_each(publishing.finish)
