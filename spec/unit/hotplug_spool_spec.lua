@@ -16,14 +16,8 @@ local OTHER = sys.euid() == 0 and system.NOBODY or nil
 describe("the spool", function()
   local directory, path
 
-  before_each(function()
-    directory = system.directory()
-    path = directory .. "/spool"
-  end)
-  after_each(function()
-    leases.wait_for_drainer(path)
-    system.remove(directory)
-  end)
+  before_each(function() directory, path = leases.begin() end)
+  after_each(leases.finish)
 
   local function shell(command)
     assert.equal("", system.shell(directory, command))
