@@ -309,13 +309,7 @@ local function close_job(job)
 end
 
 local function publish_one(store, output, flags, result)
-  -- An unknown format or a filter that is none is told before anything is made.
-  local generate, err = rendering.generator(store, output)
-  if not generate then
-    return nil, err
-  end
-  local job
-  job, err = open_job(store, output, flags)
+  local job, err = open_job(store, output, flags)
   if not job then
     return nil, err
   end

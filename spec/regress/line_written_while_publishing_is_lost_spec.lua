@@ -5,13 +5,9 @@ local recorder = require "spec.proof.crash.recorder"
 local system = require "spec.support.system"
 
 describe("a file that somebody changes while it is being published", function()
-  local store, directory, path
+  local store, path, directory
 
-  before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory = publishing.begin_with_host() end)
   after_each(publishing.finish)
 
   -- A checker during which the file at `victim` gets a line, the first time or each time.

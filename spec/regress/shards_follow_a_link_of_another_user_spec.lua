@@ -4,15 +4,12 @@ local expect = require "spec.support.expect"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local NOBODY = "65534"
+local NOBODY = system.NOBODY
 
 describe("shards in a directory for all", function()
   local store, directory, path
 
-  local function shell(command)
-    local output, status = system.run("cd " .. directory .. " && " .. command)
-    assert.equal(0, status, output)
-  end
+  local function shell(command) return system.shell(directory, command) end
 
   before_each(function()
     store, directory = publishing.begin()

@@ -1,20 +1,19 @@
 local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local json = require "hoststore.json"
+local machine_clock = require "spec.support.machine_clock"
 local publishing = require "spec.support.publishing"
-local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
 local sys = core.sys
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
-  local store, home, directory, db, path
+  local store, path, directory, home, db
 
   before_each(function()
-    store, directory, home = publishing.begin()
-    db, path = home .. "/hosts.db", directory .. "/hosts"
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    store, path, directory, home = publishing.begin_with_host()
+    db = home .. "/hosts.db"
   end)
 
   after_each(publishing.finish)
@@ -47,10 +46,8 @@ describe("hoststore publish", function()
   end)
 
   it("says once that nothing expires because the clock is wrong", function()
-    local now, spool_directory = core.now, spool.directory
-    finally(function() core.now, spool.directory = now, spool_directory end)
-    core.now = function() return 10 end
-    spool.directory = function() return directory end
+    finally(machine_clock.finish)
+    machine_clock.begin(function() return 10 end)
     local message = "the clock says 1970-01-01T00:00:10Z: it is not set"
     assert.same({ 0, "written: " .. path .. "\n", "hoststore: " .. message .. "; nothing expires meanwhile\n" },
       { run(path) })

@@ -18,10 +18,7 @@ describe("what is published", function()
   end)
 
   after_each(function()
-    if server then
-      server:stop()
-      server = nil
-    end
+    nameservers.finish()
     publishing.finish()
   end)
 

@@ -5,12 +5,11 @@ local sys = require("hoststore.core").sys
 local files, read, write, words = publishing.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
-  local store, directory, path, log
+  local store, path, directory, log
 
   before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path, log = directory .. "/hosts", directory .. "/log"
+    store, path, directory = publishing.begin_with_host()
+    log = directory .. "/log"
   end)
 
   after_each(publishing.finish)
