@@ -309,7 +309,13 @@ local function close_job(job)
 end
 
 local function publish_one(store, output, flags, result)
-  local job, err = open_job(store, output, flags)
+  -- An unknown format or a filter that is none is told before anything is made.
+  local generate, err = rendering.generator(store, output)
+  if not generate then
+    return nil, err
+  end
+  local job
+  job, err = open_job(store, output, flags)
   if not job then
     return nil, err
   end

@@ -53,7 +53,7 @@ local function check_filter(store, filter)
 end
 
 --- A function that gives the text of the output to a sink.
----@param now number  by which hosts expire
+---@param now number?  by which hosts expire, when that is known already
 ---@return function? generate, hoststore.Error? err
 function rendering.generator(store, output, now)
   if output.filter then
