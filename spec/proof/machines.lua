@@ -221,7 +221,7 @@ local function languages()
     local name, charset = language:match "^(.-)%.(.+)$"
     system.run(("localedef -c -i %s -f %s %s/%s"):format(name, charset, directory, language))
     prove("the language " .. language, ("LOCPATH=%s LC_ALL=%s LUA_INIT=%s"):format(directory, language,
-      system.quote "assert(os.setlocale '')"), build, full and ALL or SOME, "")
+      system.quote "assert(os.setlocale '')"), build, full and language == "tr_TR.UTF-8" and ALL or SOME, "")
   end
   system.remove(directory)
 end

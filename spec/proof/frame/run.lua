@@ -1,5 +1,5 @@
 --- Runs the proof programs for spec/proof/run:
----   run.lua SCALE [NAME...]
+---   run.lua SCALE [NAME[/WHAT]...]
 --- A program is started with the SCALE, "short" or "full". For each thing it has proved it prints the
 --- line "PROOF", what was tried, how many times, how many of them failed, the seed or "-", and a note, with
 --- tabs between them. It exits with 1 when anything has failed.
@@ -36,14 +36,14 @@ local function show(line)
     line.note))
 end
 
--- The parts run side by side, each with a server of its own. A line that comes from one begins with its name; it
--- says when it begins, and its status at the end.
-local PART = [[
-  { echo begins; spec/support/with_postgres %s; echo $?; } | sed -u "s/^/PART\t/"]]
-
+-- The parts run side by side; what they say is told apart by spec/proof/frame/part.
 local function start(names)
-  return system.popen(("printf '%%s\\n' %s | xargs -P \"$(nproc)\" -I PART sh -c %s"):format(table.concat(names, " "),
-    system.quote(PART:format(system.lua("spec/proof/PART.lua", scale)))))
+  local quoted = {}
+  for i, name in ipairs(names) do
+    quoted[i] = system.quote(name)
+  end
+  return system.popen(("printf '%%s\\n' %s | xargs -P \"$(nproc)\" -I PART spec/proof/frame/part PART %s"):format(
+    table.concat(quoted, " "), scale))
 end
 
 -- One that fails stands for a program that has ended otherwise than it said.
@@ -104,8 +104,8 @@ local lines = run(#parts > 0 and parts or all_parts())
 for _, line in ipairs(lines) do
   failed = failed + (line.failures > 0 and 1 or 0)
 end
-if scale == "full" and #parts == 0 then
-  page.write("spec/proof/RESULTS.md", lines, begun)
+if scale == "full" then
+  page.write("spec/proof/RESULTS.md", lines, begun, #parts == 0)
 end
 print(("\n%d passed, %d failed"):format(#lines - failed, failed))
 os.exit(failed == 0 and #lines > 0 and 0 or 1)
