@@ -395,7 +395,7 @@ describe("adopting lines that moved from one shard to another", function()
       assert(store:add { ip = ("10.0.%d.%d"):format(i % 3, i), hostname = "h" .. i })
     end
     local function publish(flags)
-      return store:publish_outputs({ { path = directory, mode = "shards" } }, flags)[1]
+      return store:publish_outputs({ { path = directory, mode = "dir-shards" } }, flags)[1]
     end
     publish()
     local files = publishing.files(directory)

@@ -41,7 +41,7 @@ describe("a file that was changed by hand before a restart", function()
   end
 
   it("is one of the shards and left alone", function()
-    local function publish() return store:publish_outputs({ { path = directory, mode = "shards" } })[1] end
+    local function publish() return store:publish_outputs({ { path = directory, mode = "dir-shards" } })[1] end
     publish()
     write(directory .. "/hoststore-hosts", "10.0.0.9 mine.lan\n")
     restart()

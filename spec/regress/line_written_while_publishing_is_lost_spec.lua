@@ -71,7 +71,7 @@ describe("a file that somebody changes while it is being published", function()
   end)
 
   it("keeps its new line as one of several shards, while the others are written", function()
-    local shards = { path = directory .. "/shards", mode = "shards" }
+    local shards = { path = directory .. "/shards", mode = "dir-shards" }
     for i = 1, 250 do
       assert(store:add { ip = "10.1.0." .. i, hostname = ("h%d.lan"):format(i) })
     end
@@ -84,7 +84,7 @@ describe("a file that somebody changes while it is being published", function()
     local result = publish(shards)
     assert.same({ "conflict", true, 1 }, { result.error.code, result.written, result.shards.written })
     assert.matches("10.9.9.9 mine.lan\n$", system.read(second))
-    assert.equal(1, publish({ path = shards.path, mode = "shards" }, { adopt = true }).adopted.created)
+    assert.equal(1, publish({ path = shards.path, mode = "dir-shards" }, { adopt = true }).adopted.created)
     assert.equal(257, store:count())
     assert.matches("g%d.lan", system.read(first))
   end)

@@ -21,7 +21,7 @@ describe("shards in a directory for all", function()
 
   local function check_refused(reason)
     for _, dry_run in ipairs { true, false } do
-      local result = store:publish_outputs({ { path = path, mode = "shards" } }, { dry_run = dry_run })[1]
+      local result = store:publish_outputs({ { path = path, mode = "dir-shards" } }, { dry_run = dry_run })[1]
       local err = expect.failure("readonly", nil, result.error)
       assert.matches(reason, err.message, 1, true)
     end
@@ -49,6 +49,6 @@ describe("shards in a directory for all", function()
     check_refused "belongs to another user"
     assert.equal("x", system.read(directory .. "/shared/hoststore-hosts"))
     shell "rm shared/hoststore-hosts"
-    assert.is_true(store:publish(path, { mode = "shards" }))
+    assert.is_true(store:publish(path, { mode = "dir-shards" }))
   end)
 end)

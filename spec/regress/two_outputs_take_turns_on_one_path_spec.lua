@@ -35,8 +35,8 @@ describe("two outputs with one path", function()
     assert.equal("ok ok invalid invalid", codes {
       { path = path, mode = "block", name = "a" }, { path = path, mode = "block", name = "b" },
       { path = path, mode = "block", name = "a" }, { path = path } })
-    assert.equal("ok ok invalid", codes { { path = directory .. "/d", mode = "shards", name = "a" },
-      { path = directory .. "/d", mode = "shards", name = "b" },
-      { path = directory .. "/d/", mode = "shards", name = "a" } })
+    assert.equal("ok ok invalid", codes { { path = directory .. "/d", mode = "dir-shards", name = "a" },
+      { path = directory .. "/d", mode = "dir-shards", name = "b" },
+      { path = directory .. "/d/", mode = "dir-shards", name = "a" } })
   end)
 end)

@@ -146,7 +146,7 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
   it("publishes what a file of outputs lists, in a table or JSON, and ends with 1 when one failed", function()
     local list = { { name = "lan", path = path, reload = { "true" }, check = { "true" } },
       { name = "gone", path = directory .. "/missing/hosts" },
-      { name = "dns", path = directory .. "/d", mode = "shards" } }
+      { name = "dns", path = directory .. "/d", mode = "dir-shards" } }
     local code, stdout, stderr = run("--outputs", outputs(list))
     assert.equal(1, code)
     assert.equal(("NAME  PATH  STATE  CHECKED  RELOADED\n" .. "lan  %s  written  yes  yes\n" ..

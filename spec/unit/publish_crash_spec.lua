@@ -58,7 +58,7 @@ describe("publishing a file", function()
   it("removes what a killed one has left, though nothing is to be written, and nothing else", function()
     local shards = directory .. "/shards"
     local function publish()
-      return store:publish_outputs { { path = path }, { path = shards, mode = "shards" } }
+      return store:publish_outputs { { path = path }, { path = shards, mode = "dir-shards" } }
     end
     publish()
     for _, name in ipairs { "/.hosts.hoststore-new", "/shards/.hoststore-hosts.01.hoststore-new", "/.hosts.backup" } do
@@ -117,7 +117,7 @@ describe("publishing a file", function()
   if unshare then
     for what, case in pairs {
       ["mode file"] = { mode = "file" }, ["mode in-place"] = { mode = "in-place" }, ["mode block"] = { mode = "block" },
-      ["mode shards"] = { mode = "shards" },
+      ["mode dir-shards"] = { mode = "dir-shards" },
       ["mode file, more than is kept in memory"] = { mode = "file", size = "8m", hosts = 700 },
       ["mode in-place, more than is kept in memory"] = { mode = "in-place", size = "8m", hosts = 700 },
     } do
