@@ -80,7 +80,7 @@ LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 
 TEST_VERSIONS = 5.4 5.1 jit
 SPECS = spec
-FUZZ_SECONDS = 60
+FUZZ_SECONDS ?= 60
 FUZZ_JOBS = $(shell nproc)
 FUZZ_TARGETS = check host_decode dump_line
 # Of what is written in Lua: functions of spec/fuzz/targets.lua.
@@ -178,7 +178,7 @@ test: deps-test deps-duckdb
 	@set -e; for version in $(TEST_VERSIONS); do \
 		$(MAKE) -s test-modules LUA_VERSION=$$version; \
 	done
-	@spec/support/with_postgres spec/support/run_specs $(TEST_VERSIONS:%=build/%) -- $(SPECS)
+	@spec/support/run_divided $(TEST_VERSIONS:%=build/%) -- $(SPECS)
 
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ASAN_VERSIONS = 5.4 5.1
@@ -189,7 +189,7 @@ ASAN_VERSIONS = 5.4 5.1
 ASAN_RUN = RUNNER="env LD_PRELOAD=$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libstdc++.so.6) \
 	LSAN_OPTIONS=print_suppressions=0:suppressions=$(CURDIR)/spec/support/lsan.supp \
 	ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 UBSAN_OPTIONS=print_stacktrace=1" \
-	spec/support/with_postgres spec/support/run_specs
+	spec/support/run_divided
 # On DuckDB, which is slow, what loads, undoes and asks.
 ASAN_DUCKDB = --filter=uck --filter-out='dumped again' --filter-out='fail at any call' spec/unit/duckdb_spec.lua \
 	$(patsubst %,spec/conformance/%_spec.lua,append_batch copy query transaction)
@@ -212,7 +212,7 @@ POSTGRES_SPECS = spec/conformance $(wildcard spec/unit/postgres_*spec.lua)
 
 test-postgres-new: deps-postgres-new
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
-	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/with_new_postgres spec/support/run_specs build/5.4 -- \
+	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/with_new_postgres spec/support/run_divided build/5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),--filter-out='^sqlite ' $(POSTGRES_SPECS))
 
 SQLITE_SPECS = spec/conformance spec/regress $(wildcard spec/unit/sqlite_*spec.lua) spec/unit/schema_upgrade_spec.lua
@@ -223,14 +223,14 @@ test-sqlite-new: deps-sqlite-new
 	@spec/support/new_sqlite $(NEW_SQLITE)
 	@$(MAKE) -s test-modules LUA_VERSION=5.4 BUILD=build/new-5.4 SQLITE3_INCDIR=$(NEW_SQLITE) \
 		SQLITE3_LIBDIR=$(NEW_SQLITE) LDFLAGS="-Wl,-rpath,$(NEW_SQLITE)"
-	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/with_postgres spec/support/run_specs build/new-5.4 -- \
+	@HOSTSTORE_WITHOUT_DUCKDB=1 spec/support/run_divided build/new-5.4 -- \
 		$(if $(filter-out spec,$(SPECS)),$(SPECS),--filter-out='^postgres: ' $(SQLITE_SPECS))
 
 test-valgrind: deps-valgrind
 	@$(MAKE) -s test-modules LUA_VERSION=5.4
 	@RUNNER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
 		--show-leak-kinds=definite" HOSTSTORE_WITHOUT_DUCKDB=1 \
-		spec/support/with_postgres spec/support/run_specs build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
+		spec/support/run_divided build/5.4 -- $(if $(filter-out spec,$(SPECS)),$(SPECS),spec/conformance)
 
 SEED = 1
 N = 10000

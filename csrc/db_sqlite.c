@@ -815,21 +815,25 @@ static enum hs_code make_wal(const char *path)
  * the mode and then fail every statement, and a database left in that mode is out of reach. */
 static enum hs_code try_wal(const char *location, struct hs_error *err)
 {
+	/* With room for the longest of them, so that what was made can be removed without memory. */
+	static const char *const suffixes[] = {"-journal", "-wal", "-shm", ""};
 	const char *slash = strrchr(location, '/');
 	int prefix = slash ? (int)(slash - location) + 1 : 0;
-	char *path = sqlite3_mprintf("%.*s.hoststore-probe-XXXXXX", prefix, location);
-	int fd = path ? mkstemp(path) : -1;
-	enum hs_code code = !path ? HS_NO_MEMORY : fd >= 0 ? make_wal(path) : is_no_space(errno) ? HS_FULL : HS_UNSUPPORTED;
+	char *path = sqlite3_mprintf("%.*s.hoststore-probe-XXXXXX%s", prefix, location, suffixes[0]);
+	char *suffix = path ? path + strlen(path) - strlen(suffixes[0]) : NULL;
+	enum hs_code code = HS_NO_MEMORY;
+	int fd = -1;
 
+	if (path) {
+		*suffix = '\0';
+		fd = mkstemp(path);
+		code = fd >= 0 ? make_wal(path) : is_no_space(errno) ? HS_FULL : HS_UNSUPPORTED;
+	}
 	if (fd >= 0)
 		close(fd);
-	for (int i = 0; fd >= 0 && i < 4; i++) {
-		static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
-		char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
-
-		if (name)
-			unlink(name);
-		sqlite3_free(name);
+	for (size_t i = 0; fd >= 0 && i < sizeof suffixes / sizeof *suffixes; i++) {
+		memcpy(suffix, suffixes[i], strlen(suffixes[i]) + 1);
+		unlink(path);
 	}
 	sqlite3_free(path);
 	if (code == HS_OK)

@@ -23,7 +23,7 @@ struct walk {
 	char at[PATH_MAX], rest[PATH_MAX];
 	struct stat directory;		/* of `at` */
 	int links;
-	bool strict;
+	bool strict, alone;
 	const char *reason;		/* why it is not safe */
 };
 
@@ -64,6 +64,16 @@ static bool is_safe_entry(struct walk *walk, const struct stat *entry)
 			      "if you trust what it is");
 	if (S_ISREG(entry->st_mode) && entry->st_nlink > 1)
 		return refuse(walk, "it has a second name, in a directory that anybody may write to; copy it");
+	return true;
+}
+
+/* Whoever may write to a directory that is not sticky can replace what is in it, and so can its owner. */
+static bool is_ours_alone(struct walk *walk, const struct stat *entry)
+{
+	if (!is_trusted(entry))
+		return refuse(walk, "belongs to another user, who could replace what is behind it");
+	if (S_ISDIR(entry->st_mode) && (entry->st_mode & (S_IWGRP | S_IWOTH)) && !(entry->st_mode & S_ISVTX))
+		return refuse(walk, "others may write to it, and so replace what is in it");
 	return true;
 }
 
@@ -130,6 +140,8 @@ static int step(struct walk *walk, const char *name)
 		return 0;
 	if (lstat(walk->at, &entry) < 0)
 		return errno;
+	if (walk->alone && !is_ours_alone(walk, &entry))
+		return 0;
 	if (!is_safe_entry(walk, &entry))
 		return 0;
 	if (S_ISLNK(entry.st_mode)) {
@@ -170,14 +182,15 @@ static int start(struct walk *walk, const char *path)
 	return stat("/", &walk->directory) < 0 ? errno : 0;
 }
 
-/* guard(path [, strict]): true when what path leads to, link by link, is what root or this user has put
+/* guard(path [, strict [, alone]]): true when what path leads to, link by link, is what root or this user has put
  * there; so is what is not there yet. In directories that anybody may write to, all else is refused. When
  * strict, such a directory has to be sticky, as nobody can rename our files then, and what path leads to is
- * not to be anybody's to write. */
+ * not to be anybody's to write. When alone, all on the way has to belong to root or this user, and to be theirs
+ * alone to write, or sticky. */
 static int sys_guard(lua_State *L)
 {
 	const char *path = check_path(L, 1);
-	struct walk walk = {.strict = lua_toboolean(L, 2)};
+	struct walk walk = {.strict = lua_toboolean(L, 2), .alone = lua_toboolean(L, 3)};
 	int number = start(&walk, path);
 
 	if (!number)

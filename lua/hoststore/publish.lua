@@ -23,7 +23,7 @@ local sys = core.sys
 ---@field mode string?
 ---@field changed boolean  what is there differs from what was to be published
 ---@field written boolean
----@field shards { total: integer, written: integer, removed: integer }?  with mode "shards"
+---@field shards { total: integer, written: integer, removed: integer }?  with mode "dir-shards"
 ---@field skipped integer?  hosts that the format cannot carry
 ---@field clock string?  why the clock is not believed; meanwhile nothing expires
 ---@field checked boolean?  the checker has accepted what was written
@@ -222,7 +222,7 @@ local function describe(job, plan, result)
   result.changed = result.changed or #plan.changed > 0
   result.skipped = plan.made.skipped
   result.clock = plan.made.doubt
-  if job.output.mode == "shards" then
+  if job.output.mode == "dir-shards" then
     result.shards = result.shards or { written = 0, removed = 0 }
     result.shards.total = 0
     for _, piece in ipairs(plan.pieces) do

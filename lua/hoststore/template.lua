@@ -148,6 +148,12 @@ end
 
 -- -- rendering ----------------------------------------------------------------------------------------
 
+-- What fails in a function that the template was given has no line of the template, but it is about this one.
+local function add_name(err, name)
+  if err.message:sub(1, #name) ~= name then err.message = name .. ": " .. err.message end
+  return err
+end
+
 local function run(box, given, chunk, sink, bounds)
   local how, context = escapes.get(given.format), given.context
   local functions = { __sink = bounded(sink, given.name, bounds.output, how.line) }
@@ -159,6 +165,7 @@ local function run(box, given, chunk, sink, bounds)
     tenant = context.tenant }, how.null)
   if not err then
     _, err = box:load(given.name, chunk)
+    err = err and add_name(err, given.name)
   end
   if not err and not failure() then
     _, err = box:call "__flush"

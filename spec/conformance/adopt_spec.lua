@@ -27,9 +27,7 @@ for _, backend in ipairs(require "spec.support.backends") do
     end
 
     local function edit(pattern, text)
-      local edited, count = read(path):gsub(pattern, text)
-      assert.equal(1, count, pattern)
-      write(path, edited)
+      publishing.edit(path, pattern, text)
     end
 
     -- Adopts, and says the counters that are not 0 as "updated 1".
@@ -380,7 +378,7 @@ describe("adopting a file", function()
     local function publish(flags) return store:publish_outputs({ { path = path } }, flags)[1] end
     publish()
     time = 2900000000
-    write(path, (read(path):gsub("10.0.0.1[^\n]*\n", "")))
+    publishing.edit(path, "10.0.0.1[^\n]*\n", "")
     assert.equal(1, publish({ adopt = true }).adopted.deleted)
     assert.is_nil(store:get(host.id))
   end)
@@ -397,7 +395,7 @@ describe("adopting lines that moved from one shard to another", function()
       assert(store:add { ip = ("10.0.%d.%d"):format(i % 3, i), hostname = "h" .. i })
     end
     local function publish(flags)
-      return store:publish_outputs({ { path = directory, mode = "shards" } }, flags)[1]
+      return store:publish_outputs({ { path = directory, mode = "dir-shards" } }, flags)[1]
     end
     publish()
     local files = publishing.files(directory)

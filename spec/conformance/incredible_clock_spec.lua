@@ -1,7 +1,7 @@
 local clock = require "hoststore.clock"
 local core = require "hoststore.core"
 local expect = require "spec.support.expect"
-local spool = require "hoststore.hotplug.spool"
+local machine_clock = require "spec.support.machine_clock"
 local system = require "spec.support.system"
 
 local DAY = 86400
@@ -59,16 +59,15 @@ for _, backend in ipairs(require "spec.support.backends") do
     describe(backend.name .. ": by the clock of the system, retention", function()
       -- In 2030.
       local REAL = 1900000000
-      local now, directory = core.now, spool.directory
-      local store, past, writer
+      local store, past, writer, time, directory
       before_each(function()
-        core.now = function() return REAL end
-        spool.directory = function() return backend.directory() end
+        time = REAL
+        directory = machine_clock.begin(function() return time end)
         writer = backend.open { clock = function() return past end }
         store = backend.reopen()
       end)
       after_each(function()
-        core.now, spool.directory = now, directory
+        machine_clock.finish()
         backend.finish()
       end)
 
@@ -99,7 +98,7 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       it("deletes nothing when the clock is not set", function()
         record(100)
-        core.now = function() return 50 end
+        time = 50
         assert.matches("^the clock says 1970%-01%-01T00:00:50Z: it is not set; ", refused())
         assert.equal("100", names())
       end)
@@ -148,13 +147,13 @@ for _, backend in ipairs(require "spec.support.backends") do
 
       it("believes ntpd, whatever the log looks like", function()
         record(400)
-        clock.trust(backend.directory(), REAL - 3600, core.sys.monotonic() - 3600)
+        clock.trust(directory, REAL - 3600, core.sys.monotonic() - 3600)
         assert.equal(1, assert(store:apply_retention { max_age = "40d" }))
       end)
 
       it("deletes nothing when the clock was moved by days since ntpd set it", function()
         record(50, 0)
-        clock.trust(backend.directory(), REAL - 3 * DAY, core.sys.monotonic())
+        clock.trust(directory, REAL - 3 * DAY, core.sys.monotonic())
         assert.matches("but it was moved by 3 days since it was seen last; ", refused(), 1, true)
       end)
 

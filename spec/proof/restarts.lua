@@ -5,49 +5,14 @@
 local clusters = require "spec.support.clusters"
 local hoststore = require "hoststore"
 local report = require "spec.proof.frame.report"
+local steady_writers = require "spec.support.steady_writers"
 local system = require "spec.support.system"
 
 local full = arg[1] == "full"
 local DEATHS = full and 60 or 4
-local WRITERS = 4
 local BETWEEN = 10 -- events of each writer from one death to the next
 
 local directory = system.directory()
-local stop = directory .. "/stop"
-
-local function output(i)
-  return directory .. "/output" .. i
-end
-
--- Two write to the same stream, two to one of their own.
-local function start_writers(url)
-  local pipes = {}
-  for i = 1, WRITERS do
-    system.write(output(i), "")
-    local writer = system.lua("spec/support/steady_writer.lua", url, i < 3 and "hot" or "s" .. i, i, stop)
-    pipes[i] = system.popen(("exec %s >%s 2>&1"):format(writer, system.quote(output(i))), "w")
-  end
-  return pipes
-end
-
-local function lines(i)
-  local found = {}
-  for line in io.lines(output(i)) do
-    found[#found + 1] = line
-  end
-  return found
-end
-
-local function wait_for_more()
-  for i = 1, WRITERS do
-    local before = #lines(i)
-    system.wait("writer " .. i .. " has written more", function()
-      local now = lines(i)
-      assert(not (now[#now - 1] or ""):find "^again", now[#now])
-      return #now >= before + BETWEEN
-    end)
-  end
-end
 
 local deaths = {}
 
@@ -62,54 +27,22 @@ function deaths.killed(cluster)
   cluster:run("kill -9 " .. assert(tonumber(pid)))
 end
 
--- Ends the writers, and returns what each was told, and how often they had to call again.
-local function finish_writers(pipes)
-  local acknowledged, again = {}, 0
-  system.write(stop, "")
-  for i, pipe in ipairs(pipes) do
-    pipe:close()
-    local said = lines(i)
-    assert(table.remove(said) == "done", "a writer gave up")
-    again = again + tonumber(table.remove(said):match "^again (%d+)$")
-    acknowledged[i] = said
-  end
-  os.remove(stop)
-  return acknowledged, again
-end
-
--- Each writer has stopped behind an acknowledgement, so the log is just what was acknowledged.
-local function check(store, acknowledged)
-  local verified, nexts, count = assert(store:verify()), {}, 0
-  assert(verified.ok, tostring(verified.problems[1]))
-  for position, event in ipairs(assert(store:events())) do
-    local writer = tonumber(event.id:sub(19, 19))
-    nexts[writer] = (nexts[writer] or 0) + 1
-    assert(event.position == position, "a position is missing")
-    assert(event.id == acknowledged[writer][nexts[writer]], "an event is lost, there twice, or out of order")
-    count = count + 1
-  end
-  for i = 1, WRITERS do
-    assert(nexts[i] == #acknowledged[i], "events are lost")
-  end
-  return count
-end
-
 local function prove(name, die)
   local cluster = clusters.make(name, { fsync = "on", full_page_writes = "on" })
   local store = assert(hoststore.open(cluster:url(), { policies = false }))
-  local pipes, happened, again, count = start_writers(cluster:url()), 0, 0, 0
+  local writers, happened, again, count = steady_writers.start(directory, cluster:url()), 0, 0, 0
   local ok, raised = pcall(function()
-    wait_for_more()
+    writers:wait_for_more(BETWEEN)
     for _ = 1, DEATHS / 2 do
       die(cluster)
       happened = happened + 1
-      wait_for_more()
+      writers:wait_for_more(BETWEEN)
     end
   end)
   local finished, problem = pcall(function()
     local acknowledged
-    acknowledged, again = finish_writers(pipes)
-    count = check(store, acknowledged)
+    acknowledged, again = writers:finish()
+    count = steady_writers.check(store, acknowledged)
   end)
   store:close()
   if not ok or not finished then

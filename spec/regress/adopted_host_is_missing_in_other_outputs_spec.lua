@@ -8,7 +8,7 @@ describe("a line adopted from one of several outputs", function()
   before_each(function()
     store, directory = publishing.begin()
     assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    list = { { path = directory .. "/a", mode = "shards" }, { path = directory .. "/b" },
+    list = { { path = directory .. "/a", mode = "dir-shards" }, { path = directory .. "/b" },
       { path = directory .. "/c", mode = "block" } }
     store:publish_outputs(list)
     system.write(directory .. "/b", "10.0.0.1 nas.lan\n10.0.0.2 new.lan\n")

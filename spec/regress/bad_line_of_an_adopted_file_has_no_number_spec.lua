@@ -3,13 +3,9 @@ local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 describe("a bad line of a file that is to be adopted", function()
-  local store, directory, path
+  local store, path
 
-  before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path = publishing.begin_with_host() end)
   after_each(publishing.finish)
 
   local function adopt(mode, number)
@@ -28,7 +24,7 @@ describe("a bad line of a file that is to be adopted", function()
   it("is named by the number it has in the file, also within a block", function()
     system.write(path, "127.0.0.1 localhost\n\n")
     assert.is_true(store:publish(path, { mode = "block" }))
-    system.write(path, (system.read(path):gsub("# END", "10.0.0.3\n%0")))
+    publishing.edit(path, "# END", "10.0.0.3\n%0")
     adopt("block", 5)
   end)
 end)

@@ -5,12 +5,10 @@ local system = require "spec.support.system"
 local read, write = system.read, system.write
 
 describe("a block whose marker lines are gone", function()
-  local store, directory, path
+  local store, path, directory
 
   before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
+    store, path, directory = publishing.begin_with_host()
     write(path, "127.0.0.1 localhost\n")
   end)
   after_each(publishing.finish)

@@ -1,22 +1,12 @@
 local command_line = require "spec.support.command_line"
-local core = require "hoststore.core"
 local hoststore = require "hoststore"
-local spool = require "hoststore.hotplug.spool"
-local system = require "spec.support.system"
+local machine_clock = require "spec.support.machine_clock"
 
 describe("a router that boots in 2033", function()
   local GOOD, WRONG = 1772366400, 2000030400 -- 2026-03-01 and 2033-05-18, at noon
-  local now, spool_directory = core.now, spool.directory
   local directory, time
-  before_each(function()
-    directory = system.directory()
-    core.now = function() return time end
-    spool.directory = function() return directory end
-  end)
-  after_each(function()
-    core.now, spool.directory = now, spool_directory
-    system.remove(directory)
-  end)
+  before_each(function() directory = machine_clock.begin(function() return time end) end)
+  after_each(machine_clock.finish)
 
   local function write(at, fn)
     time = at

@@ -6,12 +6,11 @@ local system = require "spec.support.system"
 local read, write = system.read, system.write
 
 describe("a file that hoststore has not published", function()
-  local store, directory, home, path
+  local store, path, home
 
   before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
+    local _
+    store, path, _, home = publishing.begin_with_host()
     write(path, "127.0.0.1\tlocalhost\n")
   end)
   after_each(publishing.finish)

@@ -2,22 +2,13 @@ local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
-local spool = require "hoststore.hotplug.spool"
-local system = require "spec.support.system"
+local machine_clock = require "spec.support.machine_clock"
 
 describe("a host that is to expire in two days", function()
   local DAY, NOW = 86400, 1772366400 -- 2026-03-01, at noon
-  local now, spool_directory = core.now, spool.directory
   local directory, time
-  before_each(function()
-    directory = system.directory()
-    core.now = function() return time end
-    spool.directory = function() return directory end
-  end)
-  after_each(function()
-    core.now, spool.directory = now, spool_directory
-    system.remove(directory)
-  end)
+  before_each(function() directory = machine_clock.begin(function() return time end) end)
+  after_each(machine_clock.finish)
 
   local function run(...)
     local code, output, errors = command_line.run { "--db", directory .. "/hosts.db", ... }

@@ -7,13 +7,9 @@ local system = require "spec.support.system"
 local read, write = system.read, system.write
 
 describe("a file that was changed by hand before a restart", function()
-  local store, directory, home, path
+  local store, path, directory, home
 
-  before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory, home = publishing.begin_with_host() end)
   after_each(publishing.finish)
 
   local function run_directory()
@@ -34,8 +30,8 @@ describe("a file that was changed by hand before a restart", function()
       publish()
       restart()
       assert.is_false(publish().changed)
-      local changed = read(path):gsub("nas.lan\n", "nas.lan # by hand\n")
-      write(path, changed)
+      publishing.edit(path, "nas.lan\n", "nas.lan # by hand\n")
+      local changed = read(path)
       assert(store:add { ip = "10.0.0.2", hostname = "new.lan" })
       restart()
       local result = publish()
@@ -45,7 +41,7 @@ describe("a file that was changed by hand before a restart", function()
   end
 
   it("is one of the shards and left alone", function()
-    local function publish() return store:publish_outputs({ { path = directory, mode = "shards" } })[1] end
+    local function publish() return store:publish_outputs({ { path = directory, mode = "dir-shards" } })[1] end
     publish()
     write(directory .. "/hoststore-hosts", "10.0.0.9 mine.lan\n")
     restart()

@@ -1,24 +1,20 @@
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
-local spool = require "hoststore.hotplug.spool"
+local machine_clock = require "spec.support.machine_clock"
 local system = require "spec.support.system"
 
 describe("a router that wrote a host in 2033", function()
   local DAY = 86400
   local GOOD, WRONG = 1772366400, 2000030400 -- 2026-03-01 and 2033-05-18, at noon
-  local now, spool_directory = core.now, spool.directory
   local directory, path, store, time
   before_each(function()
-    directory = system.directory()
+    directory = machine_clock.begin(function() return time end)
     path = directory .. "/hosts.db"
-    core.now = function() return time end
-    spool.directory = function() return directory end
     store = assert(hoststore.open(path))
   end)
   after_each(function()
     store:close()
-    core.now, spool.directory = now, spool_directory
-    system.remove(directory)
+    machine_clock.finish()
   end)
 
   -- Adds a host by a clock that says `at`.

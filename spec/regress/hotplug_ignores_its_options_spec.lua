@@ -10,14 +10,8 @@ local CLIENT = "aa:bb:cc:dd:ee:01 10.0.0.5 "
 describe("hoststore hotplug with options", function()
   local directory, path
 
-  before_each(function()
-    directory = system.directory()
-    path = directory .. "/spool"
-  end)
-  after_each(function()
-    leases.wait_for_drainer(path)
-    system.remove(directory)
-  end)
+  before_each(function() directory, path = leases.begin() end)
+  after_each(leases.finish)
 
   local function run(words)
     return system.run(("HOSTSTORE_DB=%s/other.db HOSTSTORE_SPOOL=%s/other %s "):format(directory, directory, COMMAND)

@@ -9,18 +9,14 @@ describe("a spool that another user could write to", function()
   local directory, path, environment
 
   before_each(function()
-    directory = system.directory()
-    path = directory .. "/spool"
+    directory, path = leases.begin()
     environment = ("HOSTSTORE_DB=%s/hosts.db HOSTSTORE_SPOOL=%s "):format(directory, path)
     system.run("mkdir -m 0777 " .. path)
     system.write(path .. "/0000000001000000000-1-0000000000",
       "action add\nclient aa:bb:cc:dd:ee:01\nip 10.0.0.1\nname forged\nend\n")
     system.run("echo keep >" .. directory .. "/victim && ln -s ../victim " .. path .. "/.clock")
   end)
-  after_each(function()
-    leases.wait_for_drainer(path)
-    system.remove(directory)
-  end)
+  after_each(leases.finish)
 
   it("gives no leases away when an interface comes up", function()
     system.run(environment .. system.lua("lua/hoststore.command", "hotplug", "iface"))

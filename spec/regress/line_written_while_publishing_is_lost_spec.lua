@@ -5,13 +5,9 @@ local recorder = require "spec.proof.crash.recorder"
 local system = require "spec.support.system"
 
 describe("a file that somebody changes while it is being published", function()
-  local store, directory, path
+  local store, path, directory
 
-  before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory = publishing.begin_with_host() end)
   after_each(publishing.finish)
 
   -- A checker during which the file at `victim` gets a line, the first time or each time.
@@ -75,7 +71,7 @@ describe("a file that somebody changes while it is being published", function()
   end)
 
   it("keeps its new line as one of several shards, while the others are written", function()
-    local shards = { path = directory .. "/shards", mode = "shards" }
+    local shards = { path = directory .. "/shards", mode = "dir-shards" }
     for i = 1, 250 do
       assert(store:add { ip = "10.1.0." .. i, hostname = ("h%d.lan"):format(i) })
     end
@@ -88,7 +84,7 @@ describe("a file that somebody changes while it is being published", function()
     local result = publish(shards)
     assert.same({ "conflict", true, 1 }, { result.error.code, result.written, result.shards.written })
     assert.matches("10.9.9.9 mine.lan\n$", system.read(second))
-    assert.equal(1, publish({ path = shards.path, mode = "shards" }, { adopt = true }).adopted.created)
+    assert.equal(1, publish({ path = shards.path, mode = "dir-shards" }, { adopt = true }).adopted.created)
     assert.equal(257, store:count())
     assert.matches("g%d.lan", system.read(first))
   end)

@@ -4,15 +4,12 @@ local command_line = require "spec.support.command_line"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local NOBODY = "65534"
+local NOBODY = system.NOBODY
 
 describe("what is read to be acted on, in a directory for all:", function()
-  local store, directory, home
+  local store, target, directory, home
 
-  local function shell(command)
-    local output, status = system.run("cd " .. directory .. " && " .. command)
-    assert.equal(0, status, output)
-  end
+  local function shell(command) return system.shell(directory, command) end
 
   local function run(...)
     local code, output, errors = command_line.run { "--db", home .. "/hosts.db", ... }
@@ -20,10 +17,9 @@ describe("what is read to be acted on, in a directory for all:", function()
   end
 
   before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    store, target, directory, home = publishing.begin_with_host()
     shell "mkdir -m 1777 shared"
-    system.write(directory .. "/shared/outputs", ('[{"path":"%s/hosts","reload":["touch","%s/ran"]}]'):format(directory,
+    system.write(directory .. "/shared/outputs", ('[{"path":"%s","reload":["touch","%s/ran"]}]'):format(target,
       directory))
     system.write(directory .. "/shared/template", "a template")
   end)
@@ -53,7 +49,7 @@ describe("what is read to be acted on, in a directory for all:", function()
     local path = directory .. "/shared/template"
     shell("chown " .. NOBODY .. " shared/template")
     check_refused("it belongs to another user", "render", path)
-    local result = store:publish_outputs({ { path = directory .. "/hosts", template = { path = path } } })[1]
+    local result = store:publish_outputs({ { path = target, template = { path = path } } })[1]
     assert.matches("it belongs to another user", result.error.message, 1, true)
     shell "chown 0 shared/template"
     assert.same({ 0, "a template" }, { run("render", path) })

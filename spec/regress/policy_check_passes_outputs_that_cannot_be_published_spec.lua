@@ -49,7 +49,7 @@ describe("policy check", function()
     write("10.lua", [[
 output { name = "lan", path = "DIR/none/hosts", check = { "no-such-checker", "{path}" }, reload = { "DIR/no_program" } }
 output { name = "good", path = "DIR/hosts", check = { "true" }, reload = { "/bin/sh", "-c", "true" } }
-output { name = "made", path = "DIR/made", mode = "shards" }]])
+output { name = "made", path = "DIR/made", mode = "dir-shards" }]])
     local result = check()
     assert.same({ 0, "10.lua: rules: 3, tests: 0\nok: files: 1\n" }, { result[1], result[2] })
     local lines = {}

@@ -6,7 +6,7 @@ describe("shards of hosts that are all deleted", function()
   it("are gone when that was published, also after a power cut", function()
     local directory = recorder.directory()
     local records = recorder.run(directory, 1, "spec/proof/crash/writer.lua", directory .. "/root", directory .. "/log",
-      "shards", 2)
+      "dir-shards", 2)
     system.remove(directory)
     local now, shards = disk.new(), 0
     for _, record in ipairs(records) do

@@ -5,12 +5,9 @@ local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
 describe("a reload", function()
-  local store, directory, home
+  local store, path, directory, home
 
-  before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-  end)
+  before_each(function() store, path, directory, home = publishing.begin_with_host() end)
   after_each(publishing.finish)
 
   it("is not told as done of an output that was not published", function()
@@ -30,7 +27,6 @@ describe("a reload", function()
   end)
 
   it("that is due is told in a dry run of one file", function()
-    local path = directory .. "/hosts"
     local function dry_run(words)
       local code, output, errors = command_line.run { "--db", home .. "/hosts.db", "publish", path, "--dry-run",
         "--reload", words }

@@ -4,15 +4,12 @@ local expect = require "spec.support.expect"
 local publishing = require "spec.support.publishing"
 local system = require "spec.support.system"
 
-local NOBODY = "65534"
+local NOBODY = system.NOBODY
 
 describe("shards in a directory for all", function()
   local store, directory, path
 
-  local function shell(command)
-    local output, status = system.run("cd " .. directory .. " && " .. command)
-    assert.equal(0, status, output)
-  end
+  local function shell(command) return system.shell(directory, command) end
 
   before_each(function()
     store, directory = publishing.begin()
@@ -24,7 +21,7 @@ describe("shards in a directory for all", function()
 
   local function check_refused(reason)
     for _, dry_run in ipairs { true, false } do
-      local result = store:publish_outputs({ { path = path, mode = "shards" } }, { dry_run = dry_run })[1]
+      local result = store:publish_outputs({ { path = path, mode = "dir-shards" } }, { dry_run = dry_run })[1]
       local err = expect.failure("readonly", nil, result.error)
       assert.matches(reason, err.message, 1, true)
     end
@@ -52,6 +49,6 @@ describe("shards in a directory for all", function()
     check_refused "belongs to another user"
     assert.equal("x", system.read(directory .. "/shared/hoststore-hosts"))
     shell "rm shared/hoststore-hosts"
-    assert.is_true(store:publish(path, { mode = "shards" }))
+    assert.is_true(store:publish(path, { mode = "dir-shards" }))
   end)
 end)

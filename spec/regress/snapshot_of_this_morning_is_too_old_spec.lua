@@ -1,17 +1,14 @@
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
-local spool = require "hoststore.hotplug.spool"
+local machine_clock = require "spec.support.machine_clock"
 local system = require "spec.support.system"
 
 describe("a snapshot that was made before the clock was set", function()
   local DAY, NOW = 86400, 1772366400 -- 2026-03-01, at noon
-  local now, spool_directory = core.now, spool.directory
   local directory, path, store
   before_each(function()
-    directory = system.directory()
+    directory = machine_clock.begin(function() return NOW end)
     path = directory .. "/hosts.db"
-    core.now = function() return NOW end
-    spool.directory = function() return directory end
     assert(core.sys.mkdir_p(directory .. "/policies"))
     system.write(directory .. "/policies/a.lua", 'retention { name = "month", age = "30d" }')
     for _, time in ipairs { NOW - 40 * DAY, 50, NOW - 60 } do
@@ -24,8 +21,7 @@ describe("a snapshot that was made before the clock was set", function()
   end)
   after_each(function()
     store:close()
-    core.now, spool.directory = now, spool_directory
-    system.remove(directory)
+    machine_clock.finish()
   end)
 
   local function times()

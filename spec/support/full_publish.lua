@@ -5,7 +5,7 @@ local hoststore = require "hoststore"
 local lfs = require "lfs"
 
 local directory, mode, hosts = arg[1], arg[2], tonumber(arg[3])
-local path = directory .. (mode == "shards" and "/shards" or "/hosts")
+local path = directory .. (mode == "dir-shards" and "/shards" or "/hosts")
 local store = assert(hoststore.open ":memory:")
 
 local function publish()
@@ -26,7 +26,7 @@ local function read(name)
 end
 
 local function contents(of)
-  if mode ~= "shards" then
+  if mode ~= "dir-shards" then
     return read(of)
   end
   local texts = {}
@@ -63,7 +63,7 @@ local result = publish()
 say("publishing failed as", result.error and result.error.code)
 say("written", result.written)
 say("the old file is there", contents(path) == old)
-say("something is left", leftovers(directory) or mode == "shards" and leftovers(path))
+say("something is left", leftovers(directory) or mode == "dir-shards" and leftovers(path))
 say("reloaded", read(directory .. "/reloaded") ~= nil)
 
 os.remove(directory .. "/ballast")

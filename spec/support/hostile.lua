@@ -33,4 +33,7 @@ for _, text in ipairs {
   hostile[#hostile + 1] = text
 end
 
+--- All of them, and one that can be no comment and not stand in the environment.
+hostile.with_nul = { "a\0b\0", (table.unpack or unpack)(hostile) }
+
 return hostile

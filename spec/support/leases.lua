@@ -1,10 +1,13 @@
 --- What other processes bring into a database by way of a spool, for specs.
+---   before_each(function() directory, path = leases.begin() end)
+---   after_each(leases.finish)
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
 local leases = {}
+local directory
 
 --- Calls fn with a store that is open for as long; returns what it returns.
 function leases.with_store(url, fn)
@@ -43,6 +46,18 @@ function leases.wait_for_all(path)
   system.wait("the spool is drained", function()
     return leases.is_idle(path) and #(spool.waiting(path) or {}) == 0
   end)
+end
+
+--- An empty directory, and the path in it of a spool that is not there yet.
+---@return string directory, string path
+function leases.begin()
+  directory = system.directory()
+  return directory, directory .. "/spool"
+end
+
+function leases.finish()
+  leases.wait_for_drainer(directory .. "/spool")
+  system.remove(directory)
 end
 
 return leases

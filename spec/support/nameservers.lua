@@ -1,8 +1,10 @@
 --- Name servers on loopback, for specs: dnsmasq and unbound as Debian has them, and dig to ask them.
+---   after_each(nameservers.finish)
 local system = require "spec.support.system"
 
 local quote = system.quote
 local nameservers = {}
+local running = {}
 
 ---@class Nameserver
 ---@field port integer
@@ -29,6 +31,7 @@ local function start(log, command)
       return answers or not alive
     end)
     if alive then
+      running[#running + 1] = self
       return self
     end
     pipe:close()
@@ -137,10 +140,13 @@ function Nameserver:status(question)
   return (system.run(self:dig("+time=5 +tries=3 " .. question)):match("status: (%u+)"))
 end
 
---- Ends the server, and waits until it is gone.
-function Nameserver:stop()
-  system.run("kill " .. self.pid)
-  self.pipe:close()
+--- Ends the servers that were started, and waits until they are gone.
+function nameservers.finish()
+  for _, server in ipairs(running) do
+    system.run("kill " .. server.pid)
+    server.pipe:close()
+  end
+  running = {}
 end
 
 return nameservers

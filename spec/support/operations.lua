@@ -142,7 +142,7 @@ operations.writes = {
     return published(store:publish_outputs { { path = operations.directory .. "/hosts" } })
   end,
   ["publish_outputs as shards"] = function(store)
-    return published(store:publish_outputs { { path = operations.directory .. "/shards", mode = "shards" } })
+    return published(store:publish_outputs { { path = operations.directory .. "/shards", mode = "dir-shards" } })
   end,
   transaction = function(store, nas)
     return store:transaction(function()

@@ -1,5 +1,5 @@
 --- A process that appends events, each until it is acknowledged, whatever happens to the server, for
---- spec/unit/postgres_failover_spec.lua:
+--- spec/support/steady_writers.lua:
 ---   steady_writer.lua URL STREAM NUMBER STOP
 --- It prints the id of each acknowledged event, and how often it had to call again. It ends with "done"
 --- once the file STOP is there, or with what went wrong. NUMBER, from 0 to 9, makes its ids its own.

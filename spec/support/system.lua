@@ -23,6 +23,16 @@ function system.run(command)
   return text, tonumber(status)
 end
 
+--- Runs a shell command in a directory, which has to succeed. Returns what it wrote.
+function system.shell(directory, command)
+  local output, status = system.run("cd " .. system.quote(directory) .. " && " .. command)
+  assert(status == 0, output)
+  return output
+end
+
+--- Another user, by number: whoever is root can give away files to it.
+system.NOBODY = "65534"
+
 --- A shell command as the words core.sys.spawn takes; without what is preloaded, as popen.
 function system.words(command)
   return { "env", "-u", "LD_PRELOAD", "sh", "-c", command }

@@ -3,6 +3,8 @@ local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
+local pluck = require("spec.support.expect").pluck
+local system = require "spec.support.system"
 
 local unpack = table.unpack or unpack
 
@@ -48,29 +50,14 @@ local function path(name)
 end
 
 local function write_file(name, text)
-  local file = assert(io.open(path(name), "wb"))
-  file:write(text)
-  file:close()
+  system.write(path(name), text)
   return path(name)
 end
 
-local function read_file(name)
-  local file = assert(io.open(path(name), "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local function read_file(name) return system.read(path(name)) end
 
 local function lines(...)
   return table.concat({ ... }, "\n") .. "\n"
-end
-
-local function pick(list, field)
-  local values = {}
-  for i, item in ipairs(list) do
-    values[i] = item[field]
-  end
-  return values
 end
 
 -- Ids and times differ from run to run; what they look like does not.
@@ -82,15 +69,11 @@ end
 
 describe("the command line", function()
   before_each(function()
-    directory = os.tmpname()
-    os.remove(directory)
-    assert(core.sys.mkdir_p(directory))
+    directory = system.directory()
     db = path "hosts.db"
   end)
 
-  after_each(function()
-    os.execute("rm -rf " .. directory)
-  end)
+  after_each(function() system.remove(directory) end)
 
   local function add_three()
     answer("add", "192.168.1.20", "nas.lan", "nas", "--tag", "storage", "--tag", "backup",
@@ -144,7 +127,7 @@ describe("the command line", function()
 
     it("is an array of hosts as JSON, and a host a line as NDJSON", function()
       add_three()
-      assert.same({ "192.168.1.3", "192.168.1.20", "fd00::20" }, pick(decoded "list", "ip"))
+      assert.same({ "192.168.1.3", "192.168.1.20", "fd00::20" }, pluck(decoded "list", "ip"))
       local ips = {}
       for line in answer("list", "--ndjson"):gmatch "[^\n]+" do
         ips[#ips + 1] = json.decode(line).ip
@@ -189,7 +172,7 @@ describe("the command line", function()
     it("has an order and a direction", function()
       add_three()
       assert.same({ "printer.lan", "nas.lan", "nas.lan" },
-        pick(decoded("list", "--order", "hostname", "--desc"), "hostname"))
+        pluck(decoded("list", "--order", "hostname", "--desc"), "hostname"))
     end)
 
     it("only counts when asked", function()
@@ -300,14 +283,14 @@ describe("the command line", function()
         "3        5         TIME  alice  TagsModified    tags: backup, storage -> backup, new, storage"
           .. (" "):rep(15) .. "tidied"
       ), blurred(answer("history", "192.168.1.20")))
-      assert.same({ 3 }, pick(decoded("history", "nas", "--limit", "1"), "version"))
+      assert.same({ 3 }, pluck(decoded("history", "nas", "--limit", "1"), "version"))
     end)
 
     it("is told of all, the newest last", function()
-      assert.same({ 1, 2, 3, 4, 5 }, pick(decoded "log", "position"))
-      assert.same({ 4, 5 }, pick(decoded("log", "--limit", "2"), "position"))
-      assert.same({ 2, 3 }, pick(decoded("log", "--after", "1", "--limit", "2"), "position"))
-      assert.same({ 3 }, pick(decoded("log", "--type", "HostCreated", "--limit", "1"), "position"))
+      assert.same({ 1, 2, 3, 4, 5 }, pluck(decoded "log", "position"))
+      assert.same({ 4, 5 }, pluck(decoded("log", "--limit", "2"), "position"))
+      assert.same({ 2, 3 }, pluck(decoded("log", "--after", "1", "--limit", "2"), "position"))
+      assert.same({ 3 }, pluck(decoded("log", "--type", "HostCreated", "--limit", "1"), "position"))
       assert.same({}, decoded("log", "--by", "bob"))
       assert.same({ comment = { old = "in the cellar", new = core.null } }, decoded("log", "--limit", "2")[1].changes)
     end)
@@ -321,13 +304,13 @@ describe("the command line", function()
       assert(store:stream("numbers"):append(events))
       store:close()
       local entries = decoded("log", "--type", "Even", "--limit", "3")
-      assert.same({ 1196, 1198, 1200 }, pick(entries, "data"))
+      assert.same({ 1196, 1198, 1200 }, pluck(entries, "data"))
     end)
 
     it("can be looked at as of a position, a time and a snapshot", function()
-      assert.same({ "192.168.1.20" }, pick(decoded("at", "--position", "1"), "ip"))
+      assert.same({ "192.168.1.20" }, pluck(decoded("at", "--position", "1"), "ip"))
       assert.same({}, decoded("at", "2020-01-01"))
-      assert.same({ "in the cellar" }, pick(decoded("at", "--position", "3", "--tag", "storage"), "comment"))
+      assert.same({ "in the cellar" }, pluck(decoded("at", "--position", "3", "--tag", "storage"), "comment"))
       local id = decoded("snapshot", "create").id
       answer("rm", "printer.lan")
       assert.equal("3\n", answer("at", "--snapshot", id, "--count"))
@@ -551,7 +534,7 @@ describe("the command line", function()
       assert.same({ 2, "x" }, { event.version, event.metadata.by })
       assert.equal("2\n", answer("stream", "version", "order-1"))
       assert.equal("0\n", answer("stream", "version", "order-2"))
-      assert.same({ "order-1" }, pick(decoded("stream", "list", "--prefix", "order"), "stream"))
+      assert.same({ "order-1" }, pluck(decoded("stream", "list", "--prefix", "order"), "stream"))
       assert.equal("ok: 2 events\n", answer("stream", "verify", "order-1"))
     end)
 
@@ -590,9 +573,9 @@ describe("the command line", function()
       )
       assert.equal(both, blurred(answer("feed", "read", "mail")))
       assert.equal(both, blurred(answer("feed", "read", "mail")))
-      assert.same({ 1 }, pick(decoded("feed", "read", "mail", "--limit", "1"), "position"))
+      assert.same({ 1 }, pluck(decoded("feed", "read", "mail", "--limit", "1"), "position"))
       assert.equal("acknowledged up to position 1\n", answer("feed", "ack", "mail", "1"))
-      assert.same({ 2 }, pick(decoded("feed", "read", "mail"), "position"))
+      assert.same({ 2 }, pluck(decoded("feed", "read", "mail"), "position"))
       assert.equal(2, decoded("feed", "ack", "mail", "2").position)
       assert.equal("", answer("feed", "read", "mail"))
       assert.same({}, decoded("feed", "read", "mail"))
@@ -619,7 +602,7 @@ describe("the command line", function()
     it("lets a script that was overtaken acknowledge nothing", function()
       assert.equal("epoch 1", (answer("feed", "read", "mail", "--epoch"):match "^[^\n]+"))
       local read = decoded("feed", "read", "mail", "--epoch")
-      assert.same({ 2, { 1, 2 } }, { read.epoch, pick(read.events, "position") })
+      assert.same({ 2, { 1, 2 } }, { read.epoch, pluck(read.events, "position") })
       assert.equal('{"epoch":3}', (answer("feed", "read", "mail", "--epoch", "--ndjson"):match "^[^\n]+"))
       local code, err = failure("feed", "ack", "mail", "2", "--epoch", "2")
       assert.same({ 4, "conflict", 2, 3 }, { code, err.code, err.expected, err.actual })
@@ -678,8 +661,8 @@ describe("the command line", function()
       assert.same({}, positions("--feed", "mail"))
       assert.same({ 2 }, positions("--feed", "hosts", "--prefix", "host-"))
       assert.same({ 4, 5 }, positions("--feed", "third", "--stream", "order-3"))
-      assert.same({ 5, 5, 5 }, pick(decoded("feed", "list"), "position"))
-      assert.same({ 0, 0, 0 }, pick(decoded("feed", "list"), "lag"))
+      assert.same({ 5, 5, 5 }, pluck(decoded("feed", "list"), "position"))
+      assert.same({ 0, 0, 0 }, pluck(decoded("feed", "list"), "lag"))
     end)
 
     it("leaves a feed where it is when nothing can be printed", function()

@@ -86,7 +86,7 @@ describe("hoststore policy", function()
       (select(2, run("policy", "check"))), 1, true)
     for i, output in ipairs { 'format = "yaml"', 'filter = { colour = "red" }', 'template = "<% for"',
       'template = "<%= missing %>"', 'template = { path = "/nowhere/x.tmpl" }', 'colour = "red"', 'reload = "dnsmasq"',
-      'mode = "shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
+      'mode = "dir-shards", header = true', 'filter = { ip = "10.0.0" }', 'template = { text = "", format = "x" }' } do
       write("10-outputs.lua", ("\noutput { name = 'x', path = '/x', %s }"):format(output))
       local code, stdout = run("policy", "check")
       assert.equal(1, code, output)
@@ -97,7 +97,7 @@ describe("hoststore policy", function()
       (select(2, run("policy", "check"))))
     write("10-outputs.lua", [[
       output { name = "a", path = "/a", format = "unbound", filter = { tags = "x", order = "hostname" } }
-      output { name = "b", path = "/b", mode = "shards" }
+      output { name = "b", path = "/b", mode = "dir-shards" }
       output { name = "c", path = "/c", template = "<% for h in hosts() do %><%= h.ip %><% end %>" }]])
     assert.same({ 0, "10-outputs.lua: rules: 3, tests: 0\nok: files: 1\n", "" }, { run("policy", "check") })
   end)

@@ -1,20 +1,19 @@
 local command_line = require "spec.support.command_line"
 local core = require "hoststore.core"
 local json = require "hoststore.json"
+local machine_clock = require "spec.support.machine_clock"
 local publishing = require "spec.support.publishing"
-local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
 local sys = core.sys
 local read, write = system.read, system.write
 
 describe("hoststore publish", function()
-  local store, home, directory, db, path
+  local store, path, directory, home, db
 
   before_each(function()
-    store, directory, home = publishing.begin()
-    db, path = home .. "/hosts.db", directory .. "/hosts"
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+    store, path, directory, home = publishing.begin_with_host()
+    db = home .. "/hosts.db"
   end)
 
   after_each(publishing.finish)
@@ -47,10 +46,8 @@ describe("hoststore publish", function()
   end)
 
   it("says once that nothing expires because the clock is wrong", function()
-    local now, spool_directory = core.now, spool.directory
-    finally(function() core.now, spool.directory = now, spool_directory end)
-    core.now = function() return 10 end
-    spool.directory = function() return directory end
+    finally(machine_clock.finish)
+    machine_clock.begin(function() return 10 end)
     local message = "the clock says 1970-01-01T00:00:10Z: it is not set"
     assert.same({ 0, "written: " .. path .. "\n", "hoststore: " .. message .. "; nothing expires meanwhile\n" },
       { run(path) })
@@ -149,7 +146,7 @@ hoststore: %s was changed by hand since it was published: adopt the change or fo
   it("publishes what a file of outputs lists, in a table or JSON, and ends with 1 when one failed", function()
     local list = { { name = "lan", path = path, reload = { "true" }, check = { "true" } },
       { name = "gone", path = directory .. "/missing/hosts" },
-      { name = "dns", path = directory .. "/d", mode = "shards" } }
+      { name = "dns", path = directory .. "/d", mode = "dir-shards" } }
     local code, stdout, stderr = run("--outputs", outputs(list))
     assert.equal(1, code)
     assert.equal(("NAME  PATH  STATE  CHECKED  RELOADED\n" .. "lan  %s  written  yes  yes\n" ..

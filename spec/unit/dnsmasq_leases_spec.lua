@@ -19,10 +19,7 @@ if enter then
   describe("dnsmasq", function()
     local directory, path, pid
 
-    before_each(function()
-      directory = system.directory()
-      path = directory .. "/spool"
-    end)
+    before_each(function() directory, path = leases.begin() end)
 
     local function stop()
       if pid then
@@ -34,8 +31,7 @@ if enter then
 
     after_each(function()
       stop()
-      leases.wait_for_drainer(path)
-      system.remove(directory)
+      leases.finish()
     end)
 
     local function read_log()

@@ -217,7 +217,7 @@ describe("examples/policies", function()
     assert.equal("reload\n", system.read(root .. "/reloads"))
     write("dnsmasq.conf", "addn-hosts=" .. root .. "/hosts\n")
     local server = nameservers.dnsmasq(root, root .. "/dnsmasq.conf")
-    finally(function() server:stop() end)
+    finally(nameservers.finish)
     local answers = {}
     for i, question in ipairs { "nas.lan A", "ads.example.com A", "ads.example.com AAAA", "mine.example.com A",
       "www.example.net A" } do

@@ -1,6 +1,7 @@
 local core = require "hoststore.core"
 local formats = require "hoststore.format"
 local lines = require "hoststore.lines"
+local written = require "spec.support.written"
 
 local csv = formats.get("csv")
 
@@ -12,16 +13,7 @@ local function read(text)
   return records, options.fields
 end
 
-local function write(list)
-  local parts, i = {}, 0
-  csv.write(function()
-    i = i + 1
-    return list[i]
-  end, function(text)
-    parts[#parts + 1] = text
-  end)
-  return table.concat(parts)
-end
+local function write(list) return (written(csv, list)) end
 
 local HEADER = "ip,hostname,aliases,comment,tags,enabled,expires_at,origin,id,version,created_at,updated_at\r\n"
 

@@ -1,16 +1,10 @@
 local dns = require "hoststore.format.dns"
 local formats = require "hoststore.format"
 local host = require "spec.support.host"
+local written = require "spec.support.written"
 
 local function write(name, list, options)
-  local parts, i = {}, 0
-  local count, skipped = assert(formats.get(name, "write")).write(function()
-    i = i + 1
-    return list[i]
-  end, function(text)
-    parts[#parts + 1] = text
-  end, options)
-  return table.concat(parts), count, skipped
+  return written(assert(formats.get(name, "write")), list, options)
 end
 
 local function lines(...)

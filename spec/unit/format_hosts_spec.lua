@@ -2,19 +2,9 @@ local core = require "hoststore.core"
 local formats = require "hoststore.format"
 local host = require "spec.support.host"
 local lines = require "hoststore.lines"
+local write = require "spec.support.written"
 
 local hosts = formats.get("hosts")
-
-local function write(format, list, options)
-  local parts, i = {}, 0
-  local count = format.write(function()
-    i = i + 1
-    return list[i]
-  end, function(text)
-    parts[#parts + 1] = text
-  end, options)
-  return table.concat(parts), count
-end
 
 local function read(format, text)
   local records = {}

@@ -1,6 +1,7 @@
 local core = require "hoststore.core"
 local formats = require "hoststore.format"
 local lines = require "hoststore.lines"
+local written = require "spec.support.written"
 
 local json, ndjson = formats.get("json"), formats.get("ndjson")
 
@@ -16,16 +17,7 @@ local function read_text(text)
   return read(json, { text = text })
 end
 
-local function write(format, list)
-  local parts, i = {}, 0
-  format.write(function()
-    i = i + 1
-    return list[i]
-  end, function(text)
-    parts[#parts + 1] = text
-  end)
-  return table.concat(parts)
-end
+local function write(format, list) return (written(format, list)) end
 
 -- A Lua file as lines sees it, whose text comes a few bytes at a time.
 local function in_small_chunks(text, size)

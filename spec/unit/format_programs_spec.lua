@@ -4,7 +4,7 @@ local hoststore = require "hoststore"
 local nameservers = require "spec.support.nameservers"
 local system = require "spec.support.system"
 
-local store, directory, running
+local store, directory
 
 local function add(ip, hostname, fields)
   local host = { ip = ip, hostname = hostname }
@@ -90,24 +90,12 @@ end
 before_each(function()
   store = assert(hoststore.open("memory:", { names = "lenient" }))
   directory = system.directory()
-  running = {}
 end)
 after_each(function()
-  for _, server in ipairs(running) do
-    server:stop()
-  end
+  nameservers.finish()
   store:close()
   system.remove(directory)
 end)
-
-local function run(server)
-  running[#running + 1] = server
-  return server
-end
-
-local function stop()
-  table.remove(running):stop()
-end
 
 -- Aliases that no line of a configuration has room for, taken together.
 local function long_names()
@@ -123,13 +111,13 @@ describe("dnsmasq", function()
     local path = export "dnsmasq"
     local messages, status = nameservers.test_dnsmasq(path)
     assert.equal(0, status, messages)
-    return run(nameservers.dnsmasq(directory, path))
+    return nameservers.dnsmasq(directory, path)
   end
 
   it("answers for the hosts of the format dnsmasq, as they are after each change", function()
     fill()
     check_answers(start())
-    stop()
+    nameservers.finish()
     change()
     check_answers(start())
   end)
@@ -143,7 +131,7 @@ describe("dnsmasq", function()
     end
     assert.equal(8, #lines)
     system.write(path, system.read(path) .. table.concat(lines))
-    check_answers(run(nameservers.dnsmasq(directory, path)))
+    check_answers(nameservers.dnsmasq(directory, path))
   end)
 
   it("answers for a name alone, and not for all below it", function()
@@ -169,7 +157,7 @@ describe("dnsmasq", function()
     fill()
     change()
     system.write(directory .. "/empty", "")
-    check_answers(run(nameservers.dnsmasq(directory, directory .. "/empty", "--addn-hosts=" .. export "pihole")))
+    check_answers(nameservers.dnsmasq(directory, directory .. "/empty", "--addn-hosts=" .. export "pihole"))
   end)
 end)
 
@@ -179,13 +167,13 @@ describe("unbound", function()
     local messages, status = nameservers.test_unbound(directory, path)
     assert.equal(0, status, messages)
     assert.is_nil(messages:find("warning", 1, true), messages)
-    return run(nameservers.unbound(directory, path))
+    return nameservers.unbound(directory, path)
   end
 
   it("answers for the hosts of the format unbound, as they are after each change", function()
     fill()
     check_answers(start())
-    stop()
+    nameservers.finish()
     change()
     check_answers(start())
   end)

@@ -7,16 +7,12 @@ local spool = require "hoststore.hotplug.spool"
 local system = require "spec.support.system"
 
 local sys = core.sys
-local NOBODY = "65534"
+local NOBODY = system.NOBODY
 
 describe("what others have put in the way", function()
   local directory, shared, store
 
-  local function shell(command)
-    local output, status = system.run("cd " .. directory .. " && " .. command)
-    assert.equal(0, status, output)
-    return output
-  end
+  local function shell(command) return system.shell(directory, command) end
 
   before_each(function()
     directory = system.directory()

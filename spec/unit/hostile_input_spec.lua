@@ -22,11 +22,7 @@ after_each(function()
   system.remove(directory)
 end)
 
--- The corpus, and the one text that cannot stand in the environment.
-local texts = { "a\0b\0" }
-for i, text in ipairs(hostile) do
-  texts[i + 1] = text
-end
+local texts = hostile.with_nul
 
 local function check_outputs()
   assert.is_true(store:verify().ok)

@@ -9,31 +9,18 @@ local outputs = require "spec.support.outputs"
 local system = require "spec.support.system"
 local template = require "hoststore.template"
 
-local directory, running
-before_each(function()
-  directory, running = system.directory(), {}
-end)
+local directory
+before_each(function() directory = system.directory() end)
 after_each(function()
-  for _, server in ipairs(running) do
-    server:stop()
-  end
+  nameservers.finish()
   system.remove(directory)
 end)
-
-local function run(server)
-  running[#running + 1] = server
-  return server
-end
 
 local function path(name)
   return directory .. "/" .. name
 end
 
--- The corpus, with a text that no comment can be.
-local texts = { "a\0b\0" }
-for i, text in ipairs(hostile) do
-  texts[i + 1] = text
-end
+local texts = hostile.with_nul
 
 -- What is left of a text on one line.
 local function one_line(text)
@@ -154,7 +141,7 @@ describe("a template for", function()
     system.write(path "dnsmasq", text)
     local messages, status = nameservers.test_dnsmasq(path "dnsmasq")
     assert.equal(0, status, messages)
-    check_records(run(nameservers.dnsmasq(directory, path "dnsmasq")), list, one_line)
+    check_records(nameservers.dnsmasq(directory, path "dnsmasq"), list, one_line)
   end)
 
   it("dnsmasq takes the longest comments, which dnsmasq reads as comments", function()
@@ -172,7 +159,7 @@ describe("a template for", function()
     system.write(path "unbound", "server:\n" .. text)
     local messages, status = nameservers.test_unbound(directory, path "unbound")
     assert.equal(0, status, messages)
-    check_records(run(nameservers.unbound(directory, path "unbound")), list, function(given) return given end)
+    check_records(nameservers.unbound(directory, path "unbound"), list, function(given) return given end)
   end)
 
   it("bind writes texts that named reads as they were", function()
@@ -196,9 +183,7 @@ describe("a template for", function()
     it(format .. " writes words that a shell takes as they were, but for control characters", function()
       local text = assert(render("printf '%s\\n' <%= text %> # <%= comment(text) %>", format, texts))
       system.write(path "script", text)
-      local output, status = system.run("cd " .. directory .. " && sh script")
-      assert.equal(0, status)
-      local shown = split(output .. "\n")
+      local shown = split(system.shell(directory, "sh script") .. "\n")
       for i, given in ipairs(texts) do
         assert.equal(one_line(given), shown[i])
       end
@@ -219,7 +204,7 @@ describe("a template for", function()
     assert.equal(#texts, count)
     system.write(path "empty", "")
     system.write(path "hosts", text)
-    local server = run(nameservers.dnsmasq(directory, path "empty", "--addn-hosts=" .. path "hosts"))
+    local server = nameservers.dnsmasq(directory, path "empty", "--addn-hosts=" .. path "hosts")
     assert.equal("10.0.0.1", server:ask("t" .. #texts .. " A"))
     assert.equal("", server:ask "evil.lan A")
     assert.equal("", server:ask "-x 10.0.0.66")

@@ -12,11 +12,8 @@ local COMMAND = system.lua "lua/hoststore.command"
 describe("hoststore hotplug", function()
   local directory, path
 
-  before_each(function()
-    directory = system.directory()
-    path = directory .. "/spool"
-  end)
-  after_each(function() system.remove(directory) end)
+  before_each(function() directory, path = leases.begin() end)
+  after_each(leases.finish)
 
   local function environment(variables)
     local words = { "env HOSTSTORE_DB=" .. directory .. "/hosts.db HOSTSTORE_SPOOL=" .. path }

@@ -1,12 +1,11 @@
 local clusters = require "spec.support.clusters"
 local expect = require "spec.support.expect"
 local hoststore = require "hoststore"
+local steady_writers = require "spec.support.steady_writers"
 local system = require "spec.support.system"
 
-local WRITERS = 4
-
 describe("a PostgreSQL primary with a standby that commits wait for", function()
-  local primary, standby, directory, stop
+  local primary, standby, directory
 
   -- The URL of both; which of the two it leads to is told by target_session_attrs.
   local function url_for(attrs)
@@ -17,7 +16,6 @@ describe("a PostgreSQL primary with a standby that commits wait for", function()
   -- The standby is not to wait for one of its own when it is promoted.
   before_each(function()
     directory = system.directory()
-    stop = directory .. "/stop"
     primary = clusters.make("primary", { synchronous_standby_names = "standby" })
     standby = clusters.copy("standby", primary, { synchronous_standby_names = "" })
   end)
@@ -80,67 +78,15 @@ describe("a PostgreSQL primary with a standby that commits wait for", function()
   end)
 
   it("may be lost under its writers: they go on with the standby, and no event is lost or doubled", function()
-    local pipes = {}
     local store = assert(hoststore.open(url_for "read-write"))
-    local function output(i)
-      return directory .. "/output" .. i
-    end
-    -- Two write to the same stream, two to one of their own.
-    for i = 1, WRITERS do
-      system.write(output(i), "")
-      local writer = system.lua("spec/support/steady_writer.lua", url_for "read-write", i < 3 and "hot" or "s" .. i, i,
-        stop)
-      pipes[i] = system.popen("exec timeout 120 " .. writer .. " >" .. system.quote(output(i)) .. " 2>&1", "w")
-    end
-
-    local function lines(i)
-      local found = {}
-      for line in io.lines(output(i)) do
-        found[#found + 1] = line
-      end
-      return found
-    end
-    local function wait_for_more()
-      local before = {}
-      for i = 1, WRITERS do
-        before[i] = #lines(i)
-      end
-      for i = 1, WRITERS do
-        system.wait("writer " .. i .. " has written more", function()
-          local now = lines(i)
-          assert.not_matches("^again", now[#now - 1] or "")
-          return #now >= before[i] + 20
-        end)
-      end
-    end
-
-    wait_for_more()
+    local writers = steady_writers.start(directory, url_for "read-write")
+    writers:wait_for_more(20)
     primary:stop "immediate"
     standby:promote()
-    wait_for_more()
-    system.write(stop, "")
-
-    local acknowledged, again = {}, 0
-    for i, pipe in ipairs(pipes) do
-      pipe:close()
-      local said = lines(i)
-      assert.equal("done", table.remove(said))
-      again = again + tonumber(table.remove(said):match "^again (%d+)$")
-      acknowledged[i] = said
-    end
+    writers:wait_for_more(20)
+    local acknowledged, again = writers:finish()
     assert.is_true(again > 0)
-
-    -- Each writer stopped after an acknowledgement, so the log holds just what was acknowledged.
-    local events = assert(store:events())
-    local found, versions = { {}, {}, {}, {} }, {}
-    for i, event in ipairs(events) do
-      assert.equal(i, event.position)
-      versions[event.stream] = (versions[event.stream] or 0) + 1
-      assert.equal(versions[event.stream], event.version)
-      table.insert(found[tonumber(event.id:sub(19, 19))], event.id)
-    end
-    assert.same(acknowledged, found)
-    assert.is_true(assert(store:verify()).ok)
+    steady_writers.check(store, acknowledged)
     store:close()
   end)
 end)

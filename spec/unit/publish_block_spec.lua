@@ -7,13 +7,9 @@ local files, read, write = publishing.files, system.read, system.write
 local BLOCK = "# BEGIN hoststore hosts\n10.0.0.1\tnas.lan\n# END hoststore hosts\n"
 
 describe("publishing a block", function()
-  local store, directory, path
+  local store, path, directory
 
-  before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory = publishing.begin_with_host() end)
 
   after_each(publishing.finish)
 
@@ -104,7 +100,7 @@ describe("publishing a block", function()
     publish()
     write(path, "127.0.0.1 localhost mine\n" .. BLOCK .. "10.0.0.8 eight.lan\n")
     assert.is_false(publish().changed)
-    write(path, (read(path):gsub("# END", "10.0.0.9 nine.lan\n# END")))
+    publishing.edit(path, "# END", "10.0.0.9 nine.lan\n# END")
     local result = publish()
     assert.same({ "conflict", "+10.0.0.9 nine.lan" }, { result.error.code, result.drift[1].lines[1] })
     assert.equal(1, #result.drift[1].lines)

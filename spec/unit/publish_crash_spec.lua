@@ -6,13 +6,9 @@ local files, read = publishing.files, system.read
 local unshare = system.namespace()
 
 describe("publishing a file", function()
-  local store, home, directory, path
+  local store, path, directory, home
 
-  before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory, home = publishing.begin_with_host() end)
 
   after_each(publishing.finish)
 
@@ -62,7 +58,7 @@ describe("publishing a file", function()
   it("removes what a killed one has left, though nothing is to be written, and nothing else", function()
     local shards = directory .. "/shards"
     local function publish()
-      return store:publish_outputs { { path = path }, { path = shards, mode = "shards" } }
+      return store:publish_outputs { { path = path }, { path = shards, mode = "dir-shards" } }
     end
     publish()
     for _, name in ipairs { "/.hosts.hoststore-new", "/shards/.hoststore-hosts.01.hoststore-new", "/.hosts.backup" } do
@@ -121,7 +117,7 @@ describe("publishing a file", function()
   if unshare then
     for what, case in pairs {
       ["mode file"] = { mode = "file" }, ["mode in-place"] = { mode = "in-place" }, ["mode block"] = { mode = "block" },
-      ["mode shards"] = { mode = "shards" },
+      ["mode dir-shards"] = { mode = "dir-shards" },
       ["mode file, more than is kept in memory"] = { mode = "file", size = "8m", hosts = 700 },
       ["mode in-place, more than is kept in memory"] = { mode = "in-place", size = "8m", hosts = 700 },
     } do

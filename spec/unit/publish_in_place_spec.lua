@@ -6,13 +6,9 @@ local files, read, write = publishing.files, system.read, system.write
 local unshare = system.namespace()
 
 describe("publishing in place", function()
-  local store, home, directory, path
+  local store, path, directory, home
 
-  before_each(function()
-    store, directory, home = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path = directory .. "/hosts"
-  end)
+  before_each(function() store, path, directory, home = publishing.begin_with_host() end)
 
   after_each(publishing.finish)
 

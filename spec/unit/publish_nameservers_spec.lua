@@ -18,10 +18,7 @@ describe("what is published", function()
   end)
 
   after_each(function()
-    if server then
-      server:stop()
-      server = nil
-    end
+    nameservers.finish()
     publishing.finish()
   end)
 
@@ -79,7 +76,7 @@ describe("what is published", function()
 
   it("as hostsdir is answered by dnsmasq without one, and no name that a file was made under or has lost", function()
     local function publish()
-      local result = store:publish_outputs({ { path = directory .. "/hosts", mode = "shards" } })[1]
+      local result = store:publish_outputs({ { path = directory .. "/hosts", mode = "dir-shards" } })[1]
       assert.is_nil(result.error)
       assert.is_true(result.written)
     end
@@ -110,7 +107,7 @@ describe("what is published", function()
   end)
 
   for option, output in pairs {
-    ["--hostsdir"] = { mode = "shards" }, ["--addn-hosts"] = { path = "/hosts/hoststore" },
+    ["--hostsdir"] = { mode = "dir-shards" }, ["--addn-hosts"] = { path = "/hosts/hoststore" },
   } do
     it("is all that dnsmasq reads with " .. option .. ", and not what is remembered of it beside it", function()
       start_dnsmasq(("%s=%s/hosts --log-queries"):format(option, directory))

@@ -5,12 +5,11 @@ local sys = require("hoststore.core").sys
 local files, read, write, words = publishing.files, system.read, system.write, system.words
 
 describe("publish_outputs", function()
-  local store, directory, path, log
+  local store, path, directory, log
 
   before_each(function()
-    store, directory = publishing.begin()
-    assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
-    path, log = directory .. "/hosts", directory .. "/log"
+    store, path, directory = publishing.begin_with_host()
+    log = directory .. "/log"
   end)
 
   after_each(publishing.finish)
@@ -64,8 +63,8 @@ describe("publish_outputs", function()
   it("says what a wrong output should have been", function()
     for message, output in pairs {
       ["mode 'x'"] = { mode = "x" }, ["check is a table"] = { check = "dnsmasq --test" },
-      ["words of a command"] = { reload = {} }, ["shards hold format hosts"] = { mode = "shards", format = "csv" },
-      ["in_place belongs"] = { in_place = true }, ["letters, digits"] = { mode = "shards", name = "a.b" },
+      ["words of a command"] = { reload = {} }, ["shards hold format hosts"] = { mode = "dir-shards", format = "csv" },
+      ["in_place belongs"] = { in_place = true }, ["letters, digits"] = { mode = "dir-shards", name = "a.b" },
       ["text or path"] = { template = {} }, ["p.lua:3: unknown option 'x'"] = { x = 1, file = "p.lua", line = 3 },
       ["on one line"] = { name = "a\nb" }, ["seconds"] = { timeout = -1 }, ["all of them strings"] = { check = { 1 } },
     } do
@@ -130,7 +129,7 @@ describe("publish_outputs", function()
 
   it("says in a dry run what would be written, and makes nothing", function()
     assert.same({ true, false }, { publish({}, { dry_run = true }).changed, sys.stat(path) ~= nil })
-    local result = publish({ path = directory .. "/d", mode = "shards" }, { dry_run = true })
+    local result = publish({ path = directory .. "/d", mode = "dir-shards" }, { dry_run = true })
     assert.same({ true, { total = 1, written = 0, removed = 0 } }, { result.changed, result.shards })
     assert.same({}, files(directory))
     publish {}

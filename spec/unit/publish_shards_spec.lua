@@ -24,7 +24,7 @@ describe("publishing shards", function()
 
   local function publish(flags, output)
     output = output or {}
-    output.path, output.mode = directory, "shards"
+    output.path, output.mode = directory, "dir-shards"
     return store:publish_outputs({ output }, flags)[1]
   end
 
@@ -205,7 +205,7 @@ describe("publishing shards", function()
   it("comes to the same whatever step it is killed at", function()
     fill(1, 250)
     publish()
-    local output, finished, steps = { path = directory, mode = "shards" }, false, 0
+    local output, finished, steps = { path = directory, mode = "dir-shards" }, false, 0
     while not finished do
       steps = steps + 1
       fill(1000 * steps, 1000 * steps + 3)

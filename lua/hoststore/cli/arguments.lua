@@ -245,10 +245,10 @@ The file is replaced in one step, keeping its mode and owner; symbolic links
 are followed. Disabled and expired hosts are left out. Without a file, all
 outputs are published, and the exit code is 1 when one failed.
 Modes:
-   file      the file is replaced (default)
-   in-place  the same file gets another content: for one that is bind-mounted
-   block     only what stands between two marker lines is ours
-   shards    a directory of small files, for dnsmasq's hostsdir
+   file        the file is replaced (default)
+   in-place    the same file gets another content: for one that is bind-mounted
+   block       only what stands between two marker lines is ours
+   dir-shards  a directory of small files, for dnsmasq's hostsdir
 A file that was changed by hand since, or that hoststore has not published,
 is left alone, and the change shown. --adopt writes what was changed in it, and
 nothing else, into the store; what was changed there too is a conflict.
@@ -261,7 +261,7 @@ The words of a command are separated by blanks; no shell reads them.]], [[
   command:argument("file", "The file to write, or the directory of shards."):args "?"
   command:option("--outputs", "Publish what this JSON file lists."):argname "<file>":convert(values.name)
   command:option("--mode", "How it is written (see above).")
-    :choices { "file", "in-place", "block", "shards" }:argname "<mode>"
+    :choices { "file", "in-place", "block", "dir-shards" }:argname "<mode>"
   command:option("--name", "The name in the markers of a block and of shards\n(default: hosts).")
     :argname "<name>":convert(values.name)
   command:flag("--header", "Begin with a comment that says what wrote the file.")

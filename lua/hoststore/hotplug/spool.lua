@@ -58,62 +58,13 @@ local function others_may_write(found)
   return has_bit(found.mode, 16) or has_bit(found.mode, 2) -- 0020, 0002
 end
 
-local function is_sticky(found)
-  return has_bit(found.mode, 512) -- 01000
-end
-
--- Whose files we can rely on: root's, our own, and those of who owns all, whoever that is in a container.
-local function is_trusted(uid)
-  return uid == 0 or uid == sys.euid() or uid == sys.stat("/").uid
-end
-
--- Why others could lead us elsewhere than to what stands behind this part of the path; nil when they cannot.
--- A sticky directory, as /tmp is, does not let them replace what is not theirs.
-local function find_danger(part)
-  local found, message = sys.stat(part, true)
-  if not found then
-    return message
-  elseif not is_trusted(found.uid) then
-    return part .. ": belongs to another user, who could replace the spool behind it"
-  elseif found.type == "directory" and others_may_write(found) and not is_sticky(found) then
-    return part .. ": others may write to it, and so replace the spool in it"
-  end
-end
-
--- Looks at all that leads to an absolute or relative path, itself included.
-local function check_parts(path)
-  local place = path:find "^/" and 1 or 0
-  local danger = find_danger(place == 1 and "/" or ".")
-  while place and not danger do
-    place = path:find("/", place + 1, true)
-    danger = find_danger(path:sub(1, place and place - 1))
-  end
-  return danger == nil or nil, danger
-end
-
--- Twice: with the links on the way, and where they lead.
+-- True when nobody but root and us can lead us elsewhere than to what stands behind this path.
 local function check_way(path)
-  local safe, message = check_parts(path)
-  if not safe then return nil, message end
-  local real
-  real, message = sys.realpath(path)
-  if not real then return nil, message end
-  if real == path then return true end
-  return check_parts(real)
-end
-
--- The part of a path that is there.
-local function existing(path)
-  while not sys.stat(path, true) do
-    local parent = path:match "^(.+)/[^/]*$"
-    if not parent then return path:find "^/" and "/" or "." end
-    path = parent
-  end
-  return path
+  return sys.guard(path, true, true)
 end
 
 local function make(path)
-  local safe, message = check_way(existing(path))
+  local safe, message = check_way(path)
   if not safe then return nil, message end
   return sys.mkdir_p(path, 448) -- 0700
 end

@@ -62,7 +62,7 @@ function drift.find(job, piece, flags)
   elseif before then
     return piece.found ~= before.digest and piece.found ~= before.previous and "changed" or nil
   end
-  local ours = job.output.mode == "shards" and not flags.adopt
+  local ours = job.output.mode == "dir-shards" and not flags.adopt
   return not ours and piece.found ~= EMPTY and "unknown" or nil
 end
 

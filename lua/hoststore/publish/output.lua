@@ -4,16 +4,16 @@ local core = require "hoststore.core"
 local output = {}
 
 ---@class hoststore.Output
----@field path string  the file to keep in step, or with mode "shards" the directory
+---@field path string  the file to keep in step, or with mode "dir-shards" the directory
 ---@field name string?  what it is called in results, in the markers of a block and in the names of shards
 ---@field format string?  "hosts" by default
 ---@field template string|{ text: string?, path: string?, name: string?, format: string? }|nil  in place of a format:
 ---  the text of a template, or where it is; its format says what values are escaped for
 ---@field filter hoststore.Filter?
 ---@field header boolean?  begin with a comment that says what wrote it
----@field mode "file"|"in-place"|"block"|"shards"|nil  "file": replaced in one step; "in-place": the same file gets
----  another content, for one that is bind-mounted; "block": only the lines between two markers; "shards": a directory
----  of small files, as dnsmasq's hostsdir
+---@field mode "file"|"in-place"|"block"|"dir-shards"|nil  "file": replaced in one step; "in-place": the same file gets
+---  another content, for one that is bind-mounted; "block": only the lines between two markers; "dir-shards": a
+---  directory of small files, as dnsmasq's hostsdir
 ---@field in_place boolean?  with mode "block": write into the same file, for one that is bind-mounted
 ---@field check string[]?  a command that has to accept the new file, {path} or %s in it, before it takes its place
 ---@field reload string[]?  a command that is run once behind all outputs when one with this command has changed
@@ -22,7 +22,7 @@ local output = {}
 ---@field file string?  where it was said, which messages about it name; a policy
 ---@field line integer?
 
-local MODES = { file = "whole", ["in-place"] = "whole", block = "block", shards = "shards" }
+local MODES = { file = "whole", ["in-place"] = "whole", block = "block", ["dir-shards"] = "shards" }
 
 local TYPES = {
   path = "string", name = "string", format = "string", filter = "table", header = "boolean", mode = "string",
@@ -75,7 +75,7 @@ end
 local function check_name(name, mode)
   if name:find("[^ -~\128-\255]") or name == "" then
     return nil, "name is a word or two on one line"
-  elseif mode == "shards" and not name:find("^[%w_-]+$") then
+  elseif mode == "dir-shards" and not name:find("^[%w_-]+$") then
     return nil, "the name of shards has letters, digits, '_' and '-' alone: it is part of the names of files"
   end
   return true
@@ -84,10 +84,10 @@ end
 local function check_mode(given)
   local mode = given.mode or "file"
   if not MODES[mode] then
-    return nil, ("there is no mode '%s'; there are file, in-place, block and shards"):format(mode)
+    return nil, ("there is no mode '%s'; there are file, in-place, block and dir-shards"):format(mode)
   elseif given.in_place and mode ~= "block" then
     return nil, "in_place belongs to mode block"
-  elseif mode == "shards" and (given.template or given.header or (given.format or "hosts") ~= "hosts") then
+  elseif mode == "dir-shards" and (given.template or given.header or (given.format or "hosts") ~= "hosts") then
     return nil, "shards hold format hosts without a header"
   elseif given.template and given.header then
     return nil, "a template writes its own header"
@@ -157,7 +157,7 @@ end
 
 --- What an output writes: a file, or those of a directory that have its name.
 function output.identity(self, target)
-  return self.mode == "shards" and target .. "\0" .. self.name or target
+  return self.mode == "dir-shards" and target .. "\0" .. self.name or target
 end
 
 --- Notes in `taken` what the output writes, unless another does so already: they would take turns for ever. Blocks

@@ -1,4 +1,4 @@
---- Mode "shards": a directory of small files, for dnsmasq's hostsdir, which is slow to read a large one and
+--- Mode "dir-shards": a directory of small files, for dnsmasq's hostsdir, which is slow to read a large one and
 --- notices each that changes.
 ---
 --- The address decides which file a line goes to: the bits of its digest lead from one file for all to the

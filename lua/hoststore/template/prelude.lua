@@ -159,7 +159,7 @@ end
 -- The context -----------------------------------------------------------------------------------------
 
 function __begin(given, null)
-  null_text = null
+  __begin, null_text = nil, null
   given.hosts, given.by_ip, given.by_tag, given.by_domain = hosts, by_ip, by_tag, by_domain
   context = setmetatable(given, { __index = function(_, name)
     if name ~= "count" then error("the context has no '" .. tostring(name) .. "'", 2) end

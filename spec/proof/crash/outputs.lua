@@ -7,7 +7,7 @@ local lfs = require "lfs"
 local hoststore = require "hoststore"
 local sys = require("hoststore.core").sys
 
-local outputs = { names = { "file", "block", "in-place", "shards", "export", "dump", "backup" }, ways = {} }
+local outputs = { names = { "file", "block", "in-place", "dir-shards", "export", "dump", "backup" }, ways = {} }
 
 local HOSTS = 196 -- soon too many for one shard
 
@@ -19,7 +19,7 @@ local function publish(options)
   end
 end
 
-for _, mode in ipairs { "file", "block", "in-place", "shards" } do
+for _, mode in ipairs { "file", "block", "in-place", "dir-shards" } do
   outputs.ways[mode] = publish { mode = mode }
 end
 
@@ -68,7 +68,7 @@ local STARTS = { file = "", ["in-place"] = "" }
 
 --- Puts a file where there will be another one; shards have a directory there.
 function outputs.start(directory, name)
-  if name == "shards" then
+  if name == "dir-shards" then
     return
   end
   local file = assert(sys.replace(directory .. "/hosts"))

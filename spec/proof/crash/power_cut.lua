@@ -7,6 +7,7 @@ local fingerprint = require "spec.proof.crash.fingerprint"
 local hoststore = require "hoststore"
 local random_of = require "spec.support.random"
 local recorder = require "spec.proof.crash.recorder"
+local system = require "spec.support.system"
 local sys = require("hoststore.core").sys
 
 local power_cut = {}
@@ -136,6 +137,16 @@ function power_cut.try(directory, records, how)
     end
   end
   return tried, problems, different
+end
+
+--- Records a life and tries about so many states of it, in a directory of its own.
+---@return integer tried, table[] problems
+function power_cut.during(life, how)
+  local directory = recorder.directory()
+  local records = power_cut.record(directory, life)
+  local tried, problems = power_cut.try(directory, records, how)
+  system.remove(directory)
+  return tried, problems
 end
 
 return power_cut

@@ -33,7 +33,7 @@ local expectations = {
     return raised or not IO[err.code] and not (call == "open" and SECOND[err.code]) and err
   end,
   enospc = function(raised, err, call)
-        local fits = err and (err.code == "full" or err.code == "message" or call == "open" and SECOND[err.code])
+    local fits = err and (err.code == "full" or err.code == "message" or call == "open" and SECOND[err.code])
     return raised or not fits and err
   end,
   erofs = function(raised, err, call)

@@ -1,5 +1,5 @@
 --- Runs the proof programs for spec/proof/run:
----   run.lua SCALE [NAME...]
+---   run.lua SCALE [NAME[/WHAT]...]
 --- A program is started with the SCALE, "short" or "full". For each thing it has proved it prints the
 --- line "PROOF", what was tried, how many times, how many of them failed, the seed or "-", and a note, with
 --- tabs between them. It exits with 1 when anything has failed.
@@ -36,43 +36,76 @@ local function show(line)
     line.note))
 end
 
--- Its lines; one that fails stands for a program that has ended otherwise than it said.
-local function run(part, lines)
-  local since, failed, last = sys.monotonic(), 0, lines[#lines]
-  local function add(line)
-    local now = sys.monotonic()
-    line.seconds, since = now - since, now
-    failed = failed + line.failures
-    lines[#lines + 1] = line
-    show(line)
+-- The parts run side by side; what they say is told apart by spec/proof/frame/part.
+local function start(names)
+  local quoted = {}
+  for i, name in ipairs(names) do
+    quoted[i] = system.quote(name)
   end
-  local pipe = system.popen(system.lua("spec/proof/" .. part .. ".lua", scale) .. "; echo $?")
-  local status
-  for text in pipe:lines() do
-    status = tonumber(text)
-    if not status then add(parse(part, text)) end
-  end
-  pipe:close()
-  if (status == 0) ~= (failed == 0) or lines[#lines] == last then
-    add { part = part, what = "says what it has proved and ends so", count = 1, failures = 1, seed = "-",
-      note = "status " .. status }
+  return system.popen(("printf '%%s\\n' %s | xargs -P \"$(nproc)\" -I PART spec/proof/frame/part PART %s"):format(
+    table.concat(quoted, " "), scale))
+end
+
+-- One that fails stands for a program that has ended otherwise than it said.
+local function check_end(part, status)
+  if (status == 0) ~= (part.failed == 0) or #part.lines == 0 then
+    part.add { part = part.name, what = "says what it has proved and ends so", count = 1, failures = 1, seed = "-",
+      note = "status " .. (status or "unknown") }
   end
 end
 
-local parts, lines, failed = {}, {}, 0
+local function new_part(name)
+  local part = { name = name, lines = {}, failed = 0, since = sys.monotonic() }
+  function part.add(line)
+    local now = sys.monotonic()
+    line.seconds, part.since = now - part.since, now
+    part.failed = part.failed + line.failures
+    part.lines[#part.lines + 1] = line
+    show(line)
+  end
+  return part
+end
+
+-- All lines of the parts, in the order of their names.
+local function run(names)
+  local parts, lines = {}, {}
+  for _, name in ipairs(names) do
+    parts[name] = new_part(name)
+  end
+  local pipe = start(names)
+  for text in pipe:lines() do
+    local name, said = text:match "^([^\t]*)\t(.*)$"
+    local part = parts[name]
+    if said == "begins" then
+      part.since = sys.monotonic()
+    elseif tonumber(said) then
+      part.status = tonumber(said)
+    else
+      part.add(parse(name, said))
+    end
+  end
+  pipe:close()
+  for _, name in ipairs(names) do
+    check_end(parts[name], parts[name].status)
+    for _, line in ipairs(parts[name].lines) do
+      lines[#lines + 1] = line
+    end
+  end
+  return lines
+end
+
+local parts, failed = {}, 0
 for i = 2, #arg do
   parts[#parts + 1] = arg[i]
 end
 io.stdout:setvbuf "line"
 local begun = os.time()
-for _, part in ipairs(#parts > 0 and parts or all_parts()) do
-  run(part, lines)
-end
+local lines = run(#parts > 0 and parts or all_parts())
 for _, line in ipairs(lines) do
   failed = failed + (line.failures > 0 and 1 or 0)
 end
-if scale == "full" and #parts == 0 then
-  page.write("spec/proof/RESULTS.md", lines, begun)
+if scale == "full" then
+  page.write("spec/proof/RESULTS.md", lines, begun, #parts == 0)
 end
 print(("\n%d passed, %d failed"):format(#lines - failed, failed))
 os.exit(failed == 0 and #lines > 0 and 0 or 1)

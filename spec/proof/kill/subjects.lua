@@ -156,7 +156,7 @@ function subjects.publisher(backend, url, directory)
     { name = "file", path = directory .. "/file" },
     { name = "block", path = directory .. "/block", mode = "block" },
     { name = "kept", path = directory .. "/kept", mode = "in-place" },
-    { name = "shards", path = directory .. "/shards", mode = "shards" },
+    { name = "shards", path = directory .. "/shards", mode = "dir-shards" },
   }
   system.write(outputs[2].path, FOREIGN)
 
