@@ -3,6 +3,20 @@ local expect = require "spec.support.expect"
 local hoststore = require "hoststore"
 local system = require "spec.support.system"
 
+describe("a wrong URL of DuckDB", function()
+  it("is refused with what would be right", function()
+    for url, message in pairs {
+      ["duckdb://host/a.duckdb"] = "write duckdb:///absolute/path or duckdb:relative/path",
+      ["duckdb:"] = "write it like duckdb:///",
+      ["duckdb:a.duckdb?journal=wal"] = "journal is an option of SQLite, not of DuckDB",
+      ["duckdb:a.duckdb?schema=s"] = "schema is an option of PostgreSQL, not of DuckDB",
+      ["duckdb:a.duckdb?threads=9"] = "unknown option 'threads'",
+    } do
+      assert.matches(message, expect.failure("invalid_url", hoststore.open(url)).message, 1, true)
+    end
+  end)
+end)
+
 local backend = backends[4]
 if not backend then
   return
@@ -226,17 +240,5 @@ describe("a URL of DuckDB", function()
       store:close()
     end
     assert.same({ "new/dir/a.duckdb" }, system.files(directory))
-  end)
-
-  it("is refused with what would be right", function()
-    for url, message in pairs {
-      ["duckdb://host/a.duckdb"] = "write duckdb:///absolute/path or duckdb:relative/path",
-      ["duckdb:"] = "write it like duckdb:///",
-      ["duckdb:a.duckdb?journal=wal"] = "journal is an option of SQLite, not of DuckDB",
-      ["duckdb:a.duckdb?schema=s"] = "schema is an option of PostgreSQL, not of DuckDB",
-      ["duckdb:a.duckdb?threads=9"] = "unknown option 'threads'",
-    } do
-      assert.matches(message, expect.failure("invalid_url", hoststore.open(url)).message, 1, true)
-    end
   end)
 end)
