@@ -6,6 +6,7 @@
  * Within a transaction that has lost its connection everything fails until it has ended; the next
  * call takes another connection. Failures are told apart by SQLSTATE alone: messages are in the
  * server's language. */
+#include <errno.h>
 #include <locale.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ enum {
 	COLUMNS = HS_QUESTION_COLUMNS,
 	PARAMETERS = 32,		/* more than this many are put into allocated memory */
 	LOOK_EVERY = 250,		/* milliseconds */
+	MARK_MS = 10000,
 };
 
 /* The types of columns, as in the catalog pg_type. */
@@ -263,17 +265,8 @@ static void take_row(const PGresult *result, int number, struct hs_value row[COL
 	}
 }
 
-static locale_t c_locale(void)
-{
-	static locale_t made;
-
-	if (!made)
-		made = newlocale(LC_ALL_MASK, "C", NULL);
-	return made;
-}
-
 /* The types that only questions of users have. */
-static void refine(const PGresult *result, struct hs_value *row, int columns)
+static void refine(const PGresult *result, locale_t c, struct hs_value *row, int columns)
 {
 	for (int i = 0; i < columns; i++) {
 		Oid type = PQftype(result, i);
@@ -282,7 +275,7 @@ static void refine(const PGresult *result, struct hs_value *row, int columns)
 			row[i].type = HS_BOOL;
 		} else if (row[i].type == HS_TEXT && (type == TYPE_FLOAT4 || type == TYPE_FLOAT8)) {
 			row[i].type = HS_REAL;
-			row[i].r = strtod_l(row[i].s, NULL, c_locale());
+			row[i].r = strtod_l(row[i].s, NULL, c);
 		} else if (row[i].type == HS_TEXT && type == TYPE_NUMERIC) {
 			hs_value_shrink(&row[i]);
 		}
@@ -307,14 +300,28 @@ static enum hs_code tell_names(struct pending *pending, const PGresult *result, 
 static enum hs_code hand_on(struct pending *pending, const PGresult *result, struct hs_error *err)
 {
 	struct hs_value row[COLUMNS];
-	enum hs_code code = pending->asked ? tell_names(pending, result, err) : HS_OK;
+	enum hs_code code = HS_OK;
 
 	for (int i = 0; code == HS_OK && i < PQntuples(result); i++) {
 		take_row(result, i, row, PQnfields(result));
-		if (pending->asked)
-			refine(result, row, PQnfields(result));
 		code = pending->row(pending->context, row, PQnfields(result), err);
 	}
+	return code;
+}
+
+static enum hs_code answer_question(struct pending *pending, const PGresult *result, struct hs_error *err)
+{
+	struct hs_value row[COLUMNS];
+	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	enum hs_code code = c ? tell_names(pending, result, err) : fail_memory(err);
+
+	for (int i = 0; code == HS_OK && i < PQntuples(result); i++) {
+		take_row(result, i, row, PQnfields(result));
+		refine(result, c, row, PQnfields(result));
+		code = pending->row(pending->context, row, PQnfields(result), err);
+	}
+	if (c)
+		freelocale(c);
 	return code;
 }
 
@@ -342,13 +349,19 @@ static enum hs_code read_answer(struct hs_db *db, struct pending *pending, enum 
 		case PGRES_SINGLE_TUPLE:
 		case PGRES_TUPLES_OK:
 			if (wanted && code == HS_OK && pending->row)
-				code = hand_on(pending, result, err);
+				code = pending->asked ? answer_question(pending, result, err)
+						      : hand_on(pending, result, err);
 			break;
 		case PGRES_COMMAND_OK:
 			prepared = pending->preparing;
 			if (wanted && pending->statement == PG_COMMIT && !prepared)
 				code = check_commit(result, err);
 			break;
+		case PGRES_FATAL_ERROR:
+			/* Without memory for the answer nobody knows whether the server has the statement now. */
+			if (pending->preparing && !PQresultErrorField(result, PG_DIAG_SQLSTATE))
+				db->session->is_lost = true;
+			/* fall through */
 		default:
 			if (!wanted || (code && code != HS_STOP))
 				break;
@@ -364,16 +377,34 @@ static enum hs_code read_answer(struct hs_db *db, struct pending *pending, enum 
 	return code == HS_STOP ? HS_OK : code;
 }
 
-/* Reads up to the mark of the sync, behind which the server listens again. */
-static void read_mark(struct hs_db *db)
+/* Waits for the mark of a sync, which follows the last answer at once. But libpq forgets one that it has no memory
+ * for, and would wait for ever. */
+static bool mark_is_there(PGconn *connection)
+{
+	struct pollfd fd = {.fd = PQsocket(connection), .events = POLLIN};
+	int ready;
+
+	while (PQisBusy(connection)) {
+		ready = poll(&fd, 1, MARK_MS);
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0 || !PQconsumeInput(connection))
+			return false;
+	}
+	return true;
+}
+
+/* Reads up to the mark, behind which the server listens again. Without it the session is lost. */
+static void read_mark(struct hs_pg_session *session)
 {
 	PGresult *result;
 	bool marked = false;
 
-	while (!marked && (result = PQgetResult(db->session->connection))) {
+	while (!marked && mark_is_there(session->connection) && (result = PQgetResult(session->connection))) {
 		marked = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
 		PQclear(result);
 	}
+	session->is_lost = !marked;
 }
 
 static enum hs_code postgres_sync(struct hs_db *db, struct hs_error *err)
@@ -383,12 +414,15 @@ static enum hs_code postgres_sync(struct hs_db *db, struct hs_error *err)
 	if (db->pending_count == 0)
 		return HS_OK;
 	db->refused = false;
-	if (!PQpipelineSync(db->session->connection))
+	if (!PQpipelineSync(db->session->connection)) {
 		code = hs_pg_fail_result(db->session, NULL, err);
-	for (size_t i = 0; i < db->pending_count; i++)
+		db->session->is_lost = true;
+	}
+	for (size_t i = 0; !db->session->is_lost && i < db->pending_count; i++)
 		code = read_answer(db, &db->pending[i], code, err);
 	db->pending_count = 0;
-	read_mark(db);
+	if (!db->session->is_lost)
+		read_mark(db->session);
 	return code;
 }
 

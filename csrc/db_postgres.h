@@ -31,6 +31,7 @@ struct hs_pg_session {
 	unsigned clock, numbers;
 	uint64_t sent, replan_at;	/* statements */
 	int process;			/* whose it is: a forked child has to leave it alone */
+	bool is_lost;			/* nobody knows what the server will say next */
 	int64_t idle_since;		/* milliseconds, monotonic */
 };
 

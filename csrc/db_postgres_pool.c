@@ -144,7 +144,7 @@ static void swallow_notice(void *context, const char *message)
 
 bool hs_pg_is_usable(const struct hs_pg_session *session)
 {
-	return is_ours(session) && PQstatus(session->connection) == CONNECTION_OK;
+	return is_ours(session) && !session->is_lost && PQstatus(session->connection) == CONNECTION_OK;
 }
 
 /* A server that ended the session said so before it closed the socket: the first look may meet
@@ -370,7 +370,7 @@ enum hs_code hs_pg_take(struct hs_pg_pool *pool, struct hs_pg_session **taken, s
 
 void hs_pg_give(struct hs_pg_pool *pool, struct hs_pg_session *session)
 {
-	if (!is_ours(session) || PQtransactionStatus(session->connection) != PQTRANS_IDLE) {
+	if (!is_ours(session) || session->is_lost || PQtransactionStatus(session->connection) != PQTRANS_IDLE) {
 		drop(pool, session);
 		return;
 	}
