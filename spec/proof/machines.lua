@@ -206,8 +206,13 @@ end
 
 -- -- other surroundings -------------------------------------------------------------------------------
 
+-- There is no write-ahead log on such a disk: who asks for one is told so.
+local function is_without_log(file)
+  return not system.read(file):find "wal"
+end
+
 local function no_shared_memory()
-  local specs = full and ALL or { "--filter='sqlite file'", "spec/conformance/hosts_spec.lua",
+  local specs = full and filter(ALL, is_without_log) or { "--filter='sqlite file'", "spec/conformance/hosts_spec.lua",
     "spec/conformance/copy_spec.lua", "spec/conformance/snapshots_spec.lua" }
   prove("files that cannot be mapped shared and writable, as on jffs2", "RUNNER="
     .. system.quote("env LD_PRELOAD=" .. root .. "/" .. build .. "/no_shared_mmap.so"), build, specs, "")
@@ -220,7 +225,8 @@ local function languages()
     if i > 1 and not full then break end
     local name, charset = language:match "^(.-)%.(.+)$"
     system.run(("localedef -c -i %s -f %s %s/%s"):format(name, charset, directory, language))
-    prove("the language " .. language, ("LOCPATH=%s LC_ALL=%s LUA_INIT=%s"):format(directory, language,
+    -- The messages of the system are not ours; specs expect them in English.
+    prove("the language " .. language, ("LOCPATH=%s LC_ALL=%s LANGUAGE=en LUA_INIT=%s"):format(directory, language,
       system.quote "assert(os.setlocale '')"), build, full and language == "tr_TR.UTF-8" and ALL or SOME, "")
   end
   system.remove(directory)

@@ -14,11 +14,17 @@
 --- from a writer to the next; wr, from a writer to who read what it wrote; rw, from a reader to who wrote what
 --- it did not see yet; rt, from an operation to those that began after its end. Where the edges make a
 --- circle, no order explains what was seen. What is known under a name is reported under it, too.
+local neutral = require "hoststore.neutral"
+
 local checker = {}
+
+local function time_text(time)
+  return neutral.format("%.6f", time)
+end
 
 local function show(operation)
   if not operation then return "the log" end
-  return ("process %s at %.6f"):format(tostring(operation.process), operation.start)
+  return ("process %s at %s"):format(tostring(operation.process), time_text(operation.start))
 end
 
 local Check = {}
@@ -147,8 +153,8 @@ function Check:check_read(operation, read)
       read.stream)
   end
   if writer and writer.finish and writer.outcome == "ok" and writer.finish < operation.start then
-    self:report("stale read", "%s did not see %s, which was there since %.6f", show(operation), next_one.value,
-      writer.finish)
+    self:report("stale read", "%s did not see %s, which was there since %s", show(operation), next_one.value,
+      time_text(writer.finish))
   end
 end
 

@@ -1,5 +1,6 @@
 --- Temporary directories and other processes, for specs.
 local lfs = require "lfs"
+local neutral = require "hoststore.neutral"
 local sys = require("hoststore.core").sys
 
 local system = {}
@@ -75,7 +76,7 @@ function system.files(directory)
     end
   end
   visit("")
-  table.sort(found)
+  table.sort(found, neutral.is_before)
   return found
 end
 

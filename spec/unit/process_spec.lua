@@ -1,4 +1,5 @@
 local core = require "hoststore.core"
+local neutral = require "hoststore.neutral"
 local system = require "spec.support.system"
 
 local sys = core.sys
@@ -117,7 +118,7 @@ describe("sys", function()
     system.write(directory .. "/.dot", "")
     system.write(directory .. "/a", "")
     local names = assert(sys.list(directory))
-    table.sort(names)
+    table.sort(names, neutral.is_before)
     assert.same({ ".dot", "a" }, names)
     assert.is_nil((sys.list(directory .. "/missing")))
   end)
