@@ -20,7 +20,7 @@
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
-#   make deps-duckdb  fetches DuckDB's library out of an npm package, to build/npm
+#   make deps-duckdb  fetches DuckDB's library out of an npm package, to build/duckdb
 #
 # CC, CFLAGS, CPPFLAGS and LDFLAGS are the builder's; so are PKG_CONFIG and, where pkg-config does
 # not know, LUA_INCDIR and the _INCDIR and _LIBDIR of SQLITE3, CJSON and LIBPQ. The PostgreSQL driver
@@ -66,7 +66,7 @@ DUCKDB_FILES = $(basename $(notdir $(wildcard csrc/db_duckdb*.c)))
 # The newest that was tried; DUCKDB_VERSION=latest tries another.
 DUCKDB_VERSION = 1.5.6-r.1
 DUCKDB_PACKAGE = @duckdb/node-bindings-linux-$(patsubst x86_64,x64,$(patsubst aarch64,arm64,$(shell uname -m)))
-DUCKDB_FETCHED = build/npm/node_modules/$(DUCKDB_PACKAGE)/libduckdb.so
+DUCKDB_FETCHED = build/duckdb/node_modules/$(DUCKDB_PACKAGE)/libduckdb.so
 DUCKDB_LIB ?= $(wildcard $(DUCKDB_FETCHED))
 MODULES = $(BUILD)/hoststore/core.so $(BUILD)/hoststore/sqlite.so \
 	$(if $(HAVE_LIBPQ),$(BUILD)/hoststore/postgres.so) \
@@ -360,7 +360,7 @@ deps: deps-test
 # DUCKDB_LIB names a library that is there already, or none.
 ifeq ($(origin DUCKDB_LIB),file)
 deps-duckdb: $(if $(DUCKDB_LIB),,deps-npm)
-	@[ -e $(DUCKDB_FETCHED) ] || npm install --prefix build/npm --no-save --no-audit --no-fund --ignore-scripts \
+	@[ -e $(DUCKDB_FETCHED) ] || npm install --prefix build/duckdb --no-save --no-audit --no-fund --ignore-scripts \
 		--loglevel=error $(DUCKDB_PACKAGE)@$(DUCKDB_VERSION) >&2 || { \
 		echo "DuckDB could not be fetched; DUCKDB_LIB= does without, DUCKDB_LIB=FILE has it from elsewhere" >&2; exit 1; }
 else
