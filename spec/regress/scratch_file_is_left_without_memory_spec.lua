@@ -10,6 +10,8 @@ describe("a process that runs out of memory while it tries a write-ahead log", f
     local preload = (os.getenv "LD_PRELOAD" or "") .. " " .. os.getenv "BUILD" .. "/failing_calls.so"
     local output = system.run("FAILING_CALLS_ROOT=" .. directory .. " "
       .. system.lua_with(preload, "spec/support/open_without_memory.lua", directory, "wal"))
-    assert.is_true((tonumber(output) or 0) >= 1000, output)
+    -- A sanitizer has an allocator of its own, which cannot be made to fail.
+    local calls = tonumber(output)
+    assert.is_true(calls and (calls >= 1000 or os.getenv "LD_PRELOAD" ~= nil), output)
   end)
 end)
