@@ -32,6 +32,15 @@ describe("a PostgreSQL primary with a standby that commits wait for", function()
     end)
   end
 
+  local function open_when_shown(url)
+    local reader
+    system.wait("the standby shows the tables", function()
+      reader = hoststore.open(url, { readonly = true })
+      return reader
+    end)
+    return reader
+  end
+
   -- By open, or else by the first write.
   local function refused_as_standby(store, err)
     if store then
@@ -49,7 +58,7 @@ describe("a PostgreSQL primary with a standby that commits wait for", function()
     local snapshot = assert(writer:snapshot { name = "first" })
 
     for _, url in ipairs { url_for "standby", url_for "prefer-standby", standby:url() } do
-      local reader = assert(hoststore.open(url, { readonly = true }))
+      local reader = open_when_shown(url)
       assert.equal("true", assert(reader:stats()).in_recovery)
       wait_until_shown(reader, 2)
       assert.equal("c", assert(reader:find("10.0.0.1", "nas")).comment)
