@@ -1,16 +1,8 @@
 local Output = require "hoststore.cli.output"
+local command_line = require "spec.support.command_line"
 local text = require "hoststore.cli.text"
 
 local ESC = "\27"
-
-local function writer()
-  local file = { text = "" }
-  function file:write(piece)
-    self.text = self.text .. piece
-    return true
-  end
-  return file
-end
 
 describe("text for a terminal", function()
   it("shows control characters instead of sending them", function()
@@ -47,7 +39,7 @@ describe("a table", function()
 
   local function print_rows(rows, options)
     options = options or {}
-    stdout = writer()
+    stdout = command_line.writer()
     local out = Output.new({ stdout = stdout, terminal = options.terminal or false }, options.json)
     out.ndjson = options.ndjson
     return out:array(rows, {
@@ -88,7 +80,7 @@ describe("a table", function()
   end)
 
   it("takes constant memory: rows are written while more come", function()
-    stdout = writer()
+    stdout = command_line.writer()
     local list = Output.new({ stdout = stdout, terminal = false }, false):list {
       columns = { "N" },
       cells = function(n) return { tostring(n) } end,
@@ -123,7 +115,7 @@ end)
 
 describe("progress", function()
   it("is for terminals alone and leaves no trace behind", function()
-    local stderr = writer()
+    local stderr = command_line.writer()
     local out = Output.new({ stderr = stderr, terminal = false }, false)
     out:progress "1 processed"
     assert.equal("", stderr.text)

@@ -1,4 +1,4 @@
-local cli = require "hoststore.cli"
+local command_line = require "spec.support.command_line"
 local hoststore = require "hoststore"
 local json = require "hoststore.json"
 local system = require "spec.support.system"
@@ -17,19 +17,8 @@ describe("hoststore sql", function()
 
   after_each(function() system.remove(directory) end)
 
-  local function writer()
-    local file = { text = "" }
-    function file:write(piece)
-      self.text = self.text .. piece
-      return true
-    end
-    return file
-  end
-
   local function run(...)
-    local stdout, stderr = writer(), writer()
-    local code = cli.run({ "--db", db, "sql", ... }, { stdout = stdout, stderr = stderr, terminal = false })
-    return code, stdout.text, stderr.text
+    return command_line.run { "--db", db, "sql", ... }
   end
 
   local QUESTION = "SELECT hostname, comment, expires_at, version * 0.5 AS half FROM hosts ORDER BY hostname"
