@@ -364,6 +364,11 @@ static enum hs_code duckdb_query_text(struct hs_db *db, const char *sql, const s
 
 /* -- transactions --------------------------------------------------------------------------------------------- */
 
+static enum hs_code begin(struct hs_db *db, struct hs_error *err)
+{
+	return hs_duck_execute(&db->session, db->writing ? "BEGIN TRANSACTION" : "BEGIN TRANSACTION READ ONLY", err);
+}
+
 static void end(struct hs_db *db, bool committed)
 {
 	if (db->writing)
@@ -382,7 +387,7 @@ static enum hs_code duckdb_begin(struct hs_db *db, bool write, struct hs_error *
 		return hs_duck_fail(err, HS_BUSY, "another handle of this process is writing to the database; gave up after "
 			    "%d ms (busy_timeout)", db->session.busy_timeout);
 	db->writing = write;
-	code = hs_duck_execute(&db->session, write ? "BEGIN TRANSACTION" : "BEGIN TRANSACTION READ ONLY", err);
+	code = begin(db, err);
 	if (code)
 		end(db, false);
 	else
@@ -438,7 +443,7 @@ static enum hs_code replay(struct hs_db *db, struct hs_error *err)
 
 	db->aborted = false;
 	if (code == HS_OK)
-		code = hs_duck_execute(&db->session, db->writing ? "BEGIN TRANSACTION" : "BEGIN TRANSACTION READ ONLY", err);
+		code = begin(db, err);
 	return code ? code : run_noted(db, err);
 }
 
