@@ -13,7 +13,8 @@
 #   make model        N random commands from the seed SEED on, on a model and on all databases; STORES=sqlite
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
-#                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
+#                     SCALE=short tries less of each and writes no page; PARTS="crash machines/musl" tries
+#                     some of it, and brings their lines of the page up to date
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
 #                     its databases; BENCH=hotplug for a swarm of leases; BENCH=analysis EVENTS=100000 for
 #                     what is asked of a log, on all databases
