@@ -3,6 +3,9 @@
 --- Of each subject the n-th call fails, or all from it on, for n = 1, 1 + STRIDE, … until there
 --- is no n-th. It prints what it is about to try, "try NAME<tab>n", what is wrong, "problem …", and how many it has
 --- tried, "done<tab>n".
+-- What is compiled now and then is no leak, nor what libgcc keeps of it when an error is raised first.
+if rawget(_G, "jit") then require("jit").off() end
+
 local database = require "spec.proof.fault.database"
 local subjects = require "spec.proof.fault.subjects"
 local trial = require "spec.proof.fault.trial"
@@ -11,8 +14,6 @@ local kind, mode, on, stride = arg[1], arg[2], arg[3], tonumber(arg[4])
 local wanted = {}
 for i = 5, #arg do wanted[arg[i]] = true end
 
--- What is compiled now and then is no leak.
-if rawget(_G, "jit") then require("jit").off() end
 io.stdout:setvbuf "line"
 
 local at, tried = { database = database.make(on) }, 0
