@@ -15,8 +15,9 @@
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
 #   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases; BENCH=hotplug for a swarm of leases; BENCH=analysis EVENTS=100000 for
-#                     what is asked of a log, on all databases
+#                     its databases; BENCH=hotplug for a swarm of leases; BENCH=bytes for what a commit
+#                     writes; BENCH=memory for what a million operations leave behind; BENCH=instructions counts
+#                     those of core operations and compares with spec/bench/INSTRUCTIONS.md, KEEP=yes writes that
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -88,8 +89,9 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
-	bench bench-sqlite bench-postgres bench-hotplug bench-analysis fuzz fuzz-targets \
-	install uninstall clean deps deps-duckdb
+	bench bench-sqlite bench-postgres bench-hotplug bench-bytes bench-memory \
+	bench-instructions fuzz fuzz-targets \
+	install uninstall clean deps
 .DELETE_ON_ERROR:
 
 all: $(MODULES)
@@ -254,8 +256,8 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-# DuckDB's driver can be compiled without DuckDB.
-lint-c: test-modules $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(OBJ)/lua_fuzz.o \
+lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(BUILD)/qemu_instructions.so \
+	$(OBJ)/lua_fuzz.o \
 	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
@@ -284,6 +286,21 @@ bench-analysis: deps-bench deps-duckdb
 bench-hotplug: deps-run
 	@$(MAKE) -s test-modules $(OBJ)/bench_swarm
 	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/hotplug.lua $(INTERPRETER) $(BUILD)
+
+bench-bytes bench-memory: bench-%: deps-run
+	@$(MAKE) -s test-modules
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/$*.lua $(INTERPRETER) $(BUILD)
+
+# KEEP=yes writes the table that later counts are compared with.
+KEEP =
+
+bench-instructions: deps-bench-instructions
+	@$(MAKE) -s all $(BUILD)/qemu_instructions.so
+	@[ -z "$(KEEP)" ] || LUA=$(INTERPRETER) spec/proof/machines/build mipsel
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/instructions.lua $(INTERPRETER) $(BUILD) $(if $(KEEP),keep)
+
+$(BUILD)/qemu_instructions.so: spec/bench/instructions.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -shared -o $@ $<
 
 $(OBJ)/bench_swarm: spec/bench/swarm.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $<
@@ -354,6 +371,8 @@ PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
 PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
+PACKAGES_bench-instructions = $(PACKAGES_run) valgrind $(if $(KEEP),dpkg-dev qemu-user gcc-mipsel-linux-gnu \
+	libc6-dev-mipsel-cross)
 
 deps: deps-test
 
