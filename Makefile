@@ -14,8 +14,9 @@
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
-#   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases; BENCH=hotplug for a swarm of leases; BENCH=bytes for what a commit
+#   make bench        hoststore next to C programs that write the same rows; BENCH=sqlite for one of its
+#                     databases, HOSTS=10000 PARTS="add list" for less; KEEP=yes keeps table and chart in spec/bench;
+#                     BENCH=hotplug for a swarm of leases; BENCH=bytes for what a commit
 #                     writes; BENCH=memory for what a million operations leave behind; BENCH=instructions counts
 #                     those of core operations and compares with spec/bench/INSTRUCTIONS.md, KEEP=yes writes that
 #   make install      under DESTDIR and PREFIX; make uninstall
@@ -261,16 +262,18 @@ lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swar
 	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
-BENCH = sqlite postgres hotplug analysis
-# How many events the analysis is of.
-EVENTS = 1000000
+BENCH = sqlite postgres hotplug bytes
+# How large the largest database is, about; and whether the results are kept in spec/bench.
+HOSTS = 100000
+KEEP =
 BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
 bench: $(BENCH:%=bench-%)
 
 bench-sqlite: deps-bench
-	@$(MAKE) -s all $(OBJ)/bench_sqlite
-	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD)
+	@$(MAKE) -s all $(OBJ)/bench_sqlite $(OBJ)/bench_swarm
+	@$(BENCH_PATHS) HOSTSTORE_RUN=/dev/null HOSTS=$(HOSTS) KEEP=$(KEEP) \
+		$(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD) $(PARTS)
 
 # A server as it comes, which waits for the disk.
 bench-postgres: deps-bench
@@ -291,9 +294,6 @@ bench-bytes bench-memory: bench-%: deps-run
 	@$(MAKE) -s test-modules
 	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/$*.lua $(INTERPRETER) $(BUILD)
 
-# KEEP=yes writes the table that later counts are compared with.
-KEEP =
-
 bench-instructions: deps-bench-instructions
 	@$(MAKE) -s all $(BUILD)/qemu_instructions.so
 	@[ -z "$(KEEP)" ] || LUA=$(INTERPRETER) spec/proof/machines/build mipsel
@@ -306,8 +306,8 @@ $(OBJ)/bench_swarm: spec/bench/swarm.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $<
 
 $(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
-	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
-		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) $(call cflags,$(LUA_NAME),$(LUA_INCDIR)) \
+		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR)) $(call libs,$(LUA_NAME),$(LUA_NAME))
 
 $(OBJ)/bench_postgres: spec/bench/postgres.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,libpq,$(LIBPQ_INCDIR)) \
