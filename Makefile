@@ -278,7 +278,7 @@ bench-sqlite: deps-bench
 # A server as it comes, which waits for the disk.
 bench-postgres: deps-bench
 	@$(MAKE) -s all $(OBJ)/bench_postgres
-	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
+	@$(BENCH_PATHS) POSTGRES_SETTINGS= KEEP=$(KEEP) \
 		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
 
 bench-analysis: deps-bench deps-duckdb
