@@ -129,14 +129,23 @@ local function escape_edges(text)
   return (gsub(gsub(text, "^ ", "\\040"), " $", "\\040"))
 end
 
+-- Most texts mean themselves; one look at them costs a fraction of what escaping does.
+local function is_plain(text)
+  return not find(text, "[^ -Z^-~]") and byte(text) ~= 32 and byte(text, -1) ~= 32
+end
+
 local function write_comment(comment)
+  if is_plain(comment) then
+    return comment
+  end
   return (gsub(escape_edges(without_controls(comment)), "%]$", "\\135"))
 end
 
 local function write_tags(tags)
   local list = {}
   for i = 1, #tags do
-    list[i] = gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
+    list[i] = is_plain(tags[i]) and tags[i]
+      or gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
   end
   return "[" .. concat(list, ", ") .. "]"
 end
