@@ -151,21 +151,20 @@ local function write_tags(tags)
 end
 
 local function write_line(host)
-  local line = host.ip .. "\t" .. host.hostname
+  local aliases, remark = "", ""
   if host.aliases[1] then
-    line = line .. " " .. concat(host.aliases, " ")
+    aliases = " " .. concat(host.aliases, " ")
   end
-  local has_comment = host.comment and host.comment ~= ""
-  if has_comment or host.tags[1] then
-    line = line .. "\t#"
-    if has_comment then
-      line = line .. " " .. write_comment(host.comment)
-    end
-    if host.tags[1] then
-      line = line .. " " .. write_tags(host.tags)
-    end
+  if host.comment and host.comment ~= "" then
+    remark = " " .. write_comment(host.comment)
   end
-  return line .. "\n"
+  if host.tags[1] then
+    remark = remark .. " " .. write_tags(host.tags)
+  end
+  if remark ~= "" then
+    remark = "\t#" .. remark
+  end
+  return host.ip .. "\t" .. host.hostname .. aliases .. remark .. "\n"
 end
 
 --- Writes the enabled hosts that are not expired at options.now, which nil takes for never.
