@@ -14,11 +14,12 @@
 #                     for one of them; REPLAY=FILE runs the commands that a failure has printed
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each, PARTS="crash kills" some of it; neither writes the page
-#   make bench        hoststore next to C programs that write the same rows; BENCH=sqlite for one of its
-#                     databases, HOSTS=10000 PARTS="add list" for less; KEEP=yes keeps table and chart in spec/bench;
-#                     BENCH=hotplug for a swarm of leases; BENCH=bytes for what a commit
-#                     writes; BENCH=memory for what a million operations leave behind; BENCH=instructions counts
-#                     those of core operations and compares with spec/bench/INSTRUCTIONS.md, KEEP=yes writes that
+#   make bench        hoststore next to programs that do the same work by hand: BENCH=sqlite or postgres, HOSTS=10000
+#                     PARTS="add list" for less, KEEP=yes keeps results and chart in spec/bench; BENCH=hotplug a swarm
+#                     of leases, BENCH=analysis EVENTS=100000 what is asked of a log, on all databases, BENCH=bytes
+#                     what a commit writes, BENCH=memory what a million operations leave behind,
+#                     BENCH=instructions counts those of core operations and compares them with
+#                     spec/bench/INSTRUCTIONS.md, which KEEP=yes writes anew
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -90,9 +91,8 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
-	bench bench-sqlite bench-postgres bench-hotplug bench-bytes bench-memory \
-	bench-instructions fuzz fuzz-targets \
-	install uninstall clean deps
+	bench bench-sqlite bench-postgres bench-hotplug bench-analysis bench-bytes bench-memory bench-instructions \
+	fuzz fuzz-targets install uninstall clean deps deps-duckdb
 .DELETE_ON_ERROR:
 
 all: $(MODULES)
@@ -257,12 +257,14 @@ lint: deps-lint
 			BUILD=build/lint-$$compiler-$$version CFLAGS="-O2 -Werror"; \
 	done; done
 
-lint-c: test-modules $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(BUILD)/qemu_instructions.so \
-	$(OBJ)/lua_fuzz.o \
-	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+# DuckDB's driver can be compiled without DuckDB.
+lint-c: test-modules $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm \
+	$(BUILD)/qemu_instructions.so $(OBJ)/lua_fuzz.o $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
-BENCH = sqlite postgres hotplug bytes
+BENCH = sqlite postgres hotplug analysis bytes
+# How many events the analysis is of.
+EVENTS = 1000000
 # How large the largest database is, about; and whether the results are kept in spec/bench.
 HOSTS = 100000
 KEEP =
