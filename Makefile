@@ -15,9 +15,12 @@
 #   make proof        crashes, odd machines and what else can befall a store, and writes spec/proof/RESULTS.md;
 #                     SCALE=short tries less of each and writes no page; PARTS="crash machines/musl" tries
 #                     some of it, and brings their lines of the page up to date
-#   make bench        hoststore next to C programs that write the same rows; BENCH=postgres for one of
-#                     its databases; BENCH=hotplug for a swarm of leases; BENCH=analysis EVENTS=100000 for
-#                     what is asked of a log, on all databases
+#   make bench        hoststore next to programs that do the same work by hand: BENCH=sqlite or postgres, HOSTS=10000
+#                     PARTS="add list" for less, KEEP=yes keeps results and chart in spec/bench; BENCH=hotplug a swarm
+#                     of leases, BENCH=analysis EVENTS=100000 what is asked of a log, on all databases, BENCH=bytes
+#                     what a commit writes, BENCH=memory what a million operations leave behind,
+#                     BENCH=instructions counts those of core operations and compares them with
+#                     spec/bench/INSTRUCTIONS.md, which KEEP=yes writes anew
 #   make install      under DESTDIR and PREFIX; make uninstall
 #   make deps         installs the Debian packages that run and test need; make deps-lint and so on
 #                     those of another target
@@ -89,8 +92,8 @@ FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_
 	import_odhcpd template policy
 
 .PHONY: all test-modules run test test-asan test-postgres-new test-sqlite-new test-valgrind model proof lint lint-c \
-	bench bench-sqlite bench-postgres bench-hotplug bench-analysis fuzz fuzz-targets \
-	install uninstall clean deps deps-duckdb
+	bench bench-sqlite bench-postgres bench-hotplug bench-analysis bench-bytes bench-memory bench-instructions \
+	fuzz fuzz-targets install uninstall clean deps deps-duckdb
 .DELETE_ON_ERROR:
 
 all: $(MODULES)
@@ -256,25 +259,29 @@ lint: deps-lint
 	done; done
 
 # DuckDB's driver can be compiled without DuckDB.
-lint-c: test-modules $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm $(OBJ)/lua_fuzz.o \
-	$(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
+lint-c: test-modules $(DUCKDB_FILES:%=$(OBJ)/%.o) $(OBJ)/bench_sqlite $(OBJ)/bench_postgres $(OBJ)/bench_swarm \
+	$(BUILD)/qemu_instructions.so $(OBJ)/lua_fuzz.o $(FUZZ_TARGETS:%=$(OBJ)/%_fuzz.o)
 
 # What to measure: databases, and a swarm of leases.
-BENCH = sqlite postgres hotplug analysis
+BENCH = sqlite postgres hotplug analysis bytes
 # How many events the analysis is of.
 EVENTS = 1000000
+# How large the largest database is, about; and whether the results are kept in spec/bench.
+HOSTS = 100000
+KEEP =
 BENCH_PATHS = LUA_PATH="lua/?.lua;lua/?/init.lua;;" LUA_CPATH="$(BUILD)/?.so;;"
 
 bench: $(BENCH:%=bench-%)
 
 bench-sqlite: deps-bench
-	@$(MAKE) -s all $(OBJ)/bench_sqlite
-	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD)
+	@$(MAKE) -s all $(OBJ)/bench_sqlite $(OBJ)/bench_swarm
+	@$(BENCH_PATHS) HOSTSTORE_RUN=/dev/null HOSTS=$(HOSTS) KEEP=$(KEEP) \
+		$(INTERPRETER) spec/bench/sqlite.lua $(INTERPRETER) $(BUILD) $(PARTS)
 
 # A server as it comes, which waits for the disk.
 bench-postgres: deps-bench
 	@$(MAKE) -s all $(OBJ)/bench_postgres
-	@$(BENCH_PATHS) POSTGRES_SETTINGS= \
+	@$(BENCH_PATHS) POSTGRES_SETTINGS= KEEP=$(KEEP) \
 		spec/support/with_postgres $(INTERPRETER) spec/bench/postgres.lua $(INTERPRETER) $(BUILD)
 
 bench-analysis: deps-bench deps-duckdb
@@ -286,12 +293,24 @@ bench-hotplug: deps-run
 	@$(MAKE) -s test-modules $(OBJ)/bench_swarm
 	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/hotplug.lua $(INTERPRETER) $(BUILD)
 
+bench-bytes bench-memory: bench-%: deps-run
+	@$(MAKE) -s test-modules
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/$*.lua $(INTERPRETER) $(BUILD)
+
+bench-instructions: deps-bench-instructions
+	@$(MAKE) -s all $(BUILD)/qemu_instructions.so
+	@[ -z "$(KEEP)" ] || LUA=$(INTERPRETER) spec/proof/machines/build mipsel
+	@$(BENCH_PATHS) $(INTERPRETER) spec/bench/instructions.lua $(INTERPRETER) $(BUILD) $(if $(KEEP),keep)
+
+$(BUILD)/qemu_instructions.so: spec/bench/instructions.c | $(OBJ)
+	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -shared -o $@ $<
+
 $(OBJ)/bench_swarm: spec/bench/swarm.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $<
 
 $(OBJ)/bench_sqlite: spec/bench/sqlite.c | $(OBJ)
-	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) \
-		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR))
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,sqlite3,$(SQLITE3_INCDIR)) $(call cflags,$(LUA_NAME),$(LUA_INCDIR)) \
+		$(call libs,sqlite3,sqlite3,$(SQLITE3_LIBDIR)) $(call libs,$(LUA_NAME),$(LUA_NAME))
 
 $(OBJ)/bench_postgres: spec/bench/postgres.c | $(OBJ)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(call cflags,libpq,$(LIBPQ_INCDIR)) \
@@ -355,6 +374,8 @@ PACKAGES_valgrind = $(PACKAGES_test) valgrind
 PACKAGES_lint = $(PACKAGES_test) lua-check clang
 PACKAGES_fuzz = $(PACKAGES_run) clang libclang-rt-dev
 PACKAGES_bench = $(PACKAGES_run) lua-sql-sqlite3 lua-sql-postgres postgresql
+PACKAGES_bench-instructions = $(PACKAGES_run) valgrind $(if $(KEEP),dpkg-dev qemu-user gcc-mipsel-linux-gnu \
+	libc6-dev-mipsel-cross)
 
 deps: deps-test
 

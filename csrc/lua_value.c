@@ -575,7 +575,8 @@ static void push_list(lua_State *L, const char *list, char separator)
 {
 	struct hs_item item;
 
-	lua_newtable(L);
+	/* Most lists have one item; a table that has to grow for it costs more than the rest. */
+	lua_createtable(L, *list ? 1 : 0, 0);
 	for (int i = 1; hs_next_item(&list, separator, &item); i++) {
 		lua_pushlstring(L, item.s, item.n);
 		lua_rawseti(L, -2, i);

@@ -237,10 +237,11 @@ WHERE tenant = $1
 ORDER BY id;
 
 -- name: host_at             $1 tenant  $2 stream  $3 position  $4 time
--- The newest event of one host as of a position and a time.
+-- The newest event of one host as of a position and a time. The + keeps planners from reading all of the log by
+-- its index of positions.
 SELECT position, stream, version, id, type, data, metadata, actor, reason, occurred_at, recorded_at
 FROM events
-WHERE tenant = $1 AND stream = $2 AND position <= $3 AND recorded_at <= $4
+WHERE tenant = $1 AND stream = $2 AND +position <= $3 AND recorded_at <= $4
 ORDER BY version DESC
 LIMIT 1;
 

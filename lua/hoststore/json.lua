@@ -146,16 +146,23 @@ local function restore_bytes(text)
   end))
 end
 
--- cjson makes a float of every number.
-local function restore_integers(value)
-  if type(value) == "table" then
-    for key, item in pairs(value) do
-      value[key] = restore_integers(item)
-    end
-  elseif type(value) == "number" and value >= -MAX_EXACT and value <= MAX_EXACT then
-    return to_integer(value) or value
+local function restore_integer(number)
+  if number >= -MAX_EXACT and number <= MAX_EXACT then
+    return to_integer(number) or number
   end
-  return value
+  return number
+end
+
+-- cjson makes a float of every number. Most values are texts, which cost no call here.
+local function restore_integers(values)
+  for key, value in pairs(values) do
+    local kind = type(value)
+    if kind == "number" then
+      values[key] = restore_integer(value)
+    elseif kind == "table" then
+      restore_integers(value)
+    end
+  end
 end
 
 --- The value of a JSON text, null as hoststore.null.
@@ -165,7 +172,7 @@ function json.decode(text)
   if not cjson then
     load_cjson()
   end
-  if find(text, "\\u[dD][cC]") then
+  if find(text, "\\u", 1, true) and find(text, "\\u[dD][cC]") then
     text = restore_bytes(text)
   end
   local ok, value = pcall(cjson.decode, text)
@@ -173,8 +180,10 @@ function json.decode(text)
     error(value, 0)
   elseif not ok then
     return nil, value
-  elseif to_integer then
-    value = restore_integers(value)
+  elseif to_integer and type(value) == "table" then
+    restore_integers(value)
+  elseif to_integer and type(value) == "number" then
+    value = restore_integer(value)
   end
   return value
 end

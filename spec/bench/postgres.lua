@@ -12,7 +12,7 @@ local output_of = report.output_of
 local interpreter, build = arg[1], arg[2]
 local url = assert(os.getenv "HOSTSTORE_TEST_POSTGRES", "run it within spec/support/with_postgres")
 
-local ROUNDS, SECONDS, SEEDS = 9, 0.4, 1000
+local ROUNDS, SECONDS, SEEDS = tonumber(os.getenv "ROUNDS") or 9, 0.4, 1000
 -- How many numbers a client has. There are 2^24 in all, by the addresses.
 local RANGE = 50000
 
@@ -45,12 +45,20 @@ end
 
 local clients = {}
 
-local function open_store()
-  return assert(hoststore.open(in_schema "ours", { actor = "bench" }))
+local function open_store(tenant)
+  return assert(hoststore.open(in_schema "ours", { actor = "bench", tenant = tenant }))
 end
 
 function clients.add()
   local store = open_store()
+  return function(i)
+    assert(store:add(host(i)))
+  end
+end
+
+-- Each client in a tenant of its own, of four.
+function clients.add_apart(_, start)
+  local store = open_store(("site-%d"):format((start - SEEDS) / RANGE % 4))
   return function(i)
     assert(store:add(host(i)))
   end
@@ -194,7 +202,8 @@ end
 local directory = output_of "mktemp -d"
 local go = directory .. "/go"
 -- Where each writes, and the first number that is free there.
-local TARGETS = { add = "ours", append = "ours", bare = "bare", keyless = "keyless", gapless = "gapless" }
+local TARGETS = { add = "ours", append = "ours", add_apart = "ours",
+  bare = "bare", keyless = "keyless", gapless = "gapless" }
 local free = { ours = SEEDS, hand = SEEDS, bare = SEEDS, keyless = SEEDS, gapless = SEEDS }
 
 local function command(name, size, duration)
@@ -291,7 +300,8 @@ end
 -- What was measured was the work asked for.
 local function check_tables(connection)
   for _, name in ipairs { "ours.events", "hand.events", "gapless" } do
-    local gaps = number_of(connection, ("SELECT MAX(position) - COUNT(*) FROM %s"):format(name))
+    local gaps = number_of(connection, ("SELECT SUM(gaps) FROM (SELECT MAX(position) - COUNT(*) AS gaps FROM %s "
+      .. "GROUP BY tenant) AS tenants"):format(name))
     assert(gaps == 0, name .. " has gaps")
   end
   for _, schema in ipairs { "ours", "hand" } do
@@ -317,21 +327,22 @@ local function changed_settings(connection)
 end
 
 local function print_head(connection)
-  local model = output_of "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"
-  print(("\n%s, PostgreSQL %s, %s; %s cores of %s"):format(interpreter, value_of(connection, "SHOW server_version"),
-    luasql._VERSION, output_of "nproc", model ~= "" and model or "unknown make"))
-  print(settings(connection))
-  print(("other server settings than the default: %s; data on %s"):format(changed_settings(connection),
-    output_of("stat -f -c %%T '%s'", value_of(connection, "SHOW data_directory"))))
-  print(("medians of %d rounds of %.1f s each; half of the rounds are within +-"):format(ROUNDS, SECONDS))
+  local lines = {
+    report.machine(),
+    ("%s, PostgreSQL %s, %s, hoststore %s, %s"):format(interpreter, value_of(connection, "SHOW server_version"),
+      luasql._VERSION, output_of "git describe --always --dirty", os.date "!%Y-%m-%d"),
+    settings(connection),
+    ("other server settings than the default: %s; data on %s"):format(changed_settings(connection),
+      output_of("stat -f -c %%T '%s'", value_of(connection, "SHOW data_directory"))),
+    ("medians of %d rounds of %.1f s each; half of the rounds are within +-"):format(ROUNDS, SECONDS),
+  }
+  print("\n" .. table.concat(lines, "\n"))
+  return lines
 end
 
 -- -- the table -------------------------------------------------------------------------------------------
 
-local function median(rates)
-  table.sort(rates)
-  return rates[math.floor((#rates + 1) / 2)]
-end
+local median = report.median
 
 local function rate_text(rates)
   local middle = median(rates)
@@ -357,14 +368,16 @@ for _, size in ipairs { 10, 100 } do
   }
 end
 
--- The contestants take turns, each round begun by another, so that what slows the machine slows all.
+-- The contestants take turns, each round begun by another, so that what slows the machine slows all. `sizes` may
+-- say how many rows each writes at once.
 local function measure(entry)
   local rates = {}
   for round = 1, ROUNDS do
     for turn = 1, #entry.names do
       local n = (turn + round) % #entry.names + 1
+      local size = entry.sizes and entry.sizes[n] or entry.size
       rates[n] = rates[n] or {}
-      table.insert(rates[n], rate(entry.names[n], entry.size, entry.clients, SECONDS))
+      table.insert(rates[n], rate(entry.names[n], size, entry.clients, SECONDS))
     end
   end
   return rates
@@ -374,9 +387,21 @@ local function ratio_text(ours, theirs)
   return ("%.2f"):format(median(ours) / median(theirs))
 end
 
-local function add_rows(rows, entry)
+local function result_of(what, rates, other, goal)
+  local value = median(rates) / median(other)
+  return { what = what, value = value, goal = goal, at_least = true, ours = median(rates), other = median(other),
+    text = ("%.2f, goal >= %.2f"):format(value, goal) }
+end
+
+-- What is due is next to (a), and to (c) where (a) commits for all clients at once.
+local function add_rows(rows, results, entry)
   local rates = measure(entry)
   local ours, row = rates[1], { entry.what }
+  if entry.size == 1 then
+    local other = entry.clients == 1 and 2 or 4
+    results[#results + 1] = result_of(entry.what .. ", next to " .. (other == 2 and "(a)" or "(c)"), ours, rates[other],
+      0.6)
+  end
   for n = 1, 4 do
     row[n + 1] = rate_text(rates[n])
     row[n + 4] = n > 1 and ratio_text(ours, rates[n]) or row[n + 4]
@@ -386,6 +411,27 @@ local function add_rows(rows, entry)
   local extra = { entry.extra, "", "", "", "", "", "", "" }
   extra[entry.column], extra[entry.column + 3] = rate_text(rates[5]), ratio_text(ours, rates[5])
   rows[#rows + 1] = extra
+end
+
+-- What hoststore is held against is hoststore itself.
+local compared = {
+  { what = "events in a second, appended by 10, next to one by one", names = { "append", "append" }, sizes = { 10, 1 },
+    clients = 1, goal = 4 },
+  { what = "hosts added in a second by 4 clients, 4 tenants next to one", names = { "add_apart", "add" }, size = 1,
+    clients = 4, goal = 1.5 },
+}
+
+local function print_compared(results)
+  local rows = { { "", "", "", "ratio", "goal" } }
+  for _, entry in ipairs(compared) do
+    local rates = measure(entry)
+    local result = result_of(entry.what, rates[1], rates[2], entry.goal)
+    results[#results + 1] = result
+    rows[#rows + 1] = { entry.what, rate_text(rates[1]), rate_text(rates[2]), ("%.2f"):format(result.value),
+      (">= %.2f"):format(result.goal) }
+  end
+  print ""
+  report.print(rows)
 end
 
 local function print_round_trips()
@@ -416,15 +462,18 @@ local function main()
   local connection = assert(luasql.postgres():connect(url))
   make_tables(connection)
   local rows = { { "", "hoststore", "(a)", "(b)", "(c)", "of (a)", "of (b)", "of (c)" } }
+  local results = {}
   for _, entry in ipairs(measured) do
-    add_rows(rows, entry)
+    add_rows(rows, results, entry)
   end
-  check_tables(connection)
-  print_head(connection)
+  local head = print_head(connection)
   print_round_trips()
   print ""
   report.print(rows)
+  print_compared(results)
+  check_tables(connection)
   print("\n" .. NOTES)
+  report.keep("postgres", head, results)
 end
 
 local ok, err = xpcall(main, debug.traceback)

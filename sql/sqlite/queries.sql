@@ -28,3 +28,24 @@ INSERT INTO hosts (tenant, id, version, position, ip_key, ip, hostname, aliases,
 SELECT tenant, $3, version, position, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, recorded_at
 FROM events
 WHERE tenant = $1 AND id = $5 AND stream = $2;
+
+-- name: hosts_at
+-- Beside MAX the other columns are of the row that has it. The streams are read in order, without sorting.
+SELECT position, stream, MAX(version), id, type, data, metadata, actor, reason, occurred_at, recorded_at
+FROM events
+WHERE tenant = $1 AND stream >= 'host-' AND stream < 'host.' AND +position <= $2 AND recorded_at <= $3
+GROUP BY stream
+ORDER BY stream;
+
+-- name: host_update
+-- In two: a column that is set is written to its indexes though it stays as it was.
+UPDATE hosts
+SET version = event.version, position = event.position, aliases = $7, comment = $8, tags = $9, enabled = $10,
+	expires_at = $11, origin = $12, created_at = $13, updated_at = event.recorded_at
+FROM events AS event
+WHERE hosts.tenant = $1 AND hosts.id = $2 AND event.tenant = $1 AND event.id = $3
+	AND event.stream = 'host-' || hosts.id;
+UPDATE hosts
+SET ip_key = $4, ip = $5, hostname = $6
+WHERE tenant = $1 AND id = $2 AND (ip_key <> $4 OR hostname <> $6)
+	AND EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND id = $3 AND stream = 'host-' || hosts.id);

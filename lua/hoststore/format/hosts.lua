@@ -129,34 +129,42 @@ local function escape_edges(text)
   return (gsub(gsub(text, "^ ", "\\040"), " $", "\\040"))
 end
 
+-- Most texts mean themselves; one look at them costs a fraction of what escaping does.
+local function is_plain(text)
+  return not find(text, "[^ -Z^-~]") and byte(text) ~= 32 and byte(text, -1) ~= 32
+end
+
 local function write_comment(comment)
+  if is_plain(comment) then
+    return comment
+  end
   return (gsub(escape_edges(without_controls(comment)), "%]$", "\\135"))
 end
 
 local function write_tags(tags)
   local list = {}
   for i = 1, #tags do
-    list[i] = gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
+    list[i] = is_plain(tags[i]) and tags[i]
+      or gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
   end
   return "[" .. concat(list, ", ") .. "]"
 end
 
 local function write_line(host)
-  local line = host.ip .. "\t" .. host.hostname
+  local aliases, remark = "", ""
   if host.aliases[1] then
-    line = line .. " " .. concat(host.aliases, " ")
+    aliases = " " .. concat(host.aliases, " ")
   end
-  local has_comment = host.comment and host.comment ~= ""
-  if has_comment or host.tags[1] then
-    line = line .. "\t#"
-    if has_comment then
-      line = line .. " " .. write_comment(host.comment)
-    end
-    if host.tags[1] then
-      line = line .. " " .. write_tags(host.tags)
-    end
+  if host.comment and host.comment ~= "" then
+    remark = " " .. write_comment(host.comment)
   end
-  return line .. "\n"
+  if host.tags[1] then
+    remark = remark .. " " .. write_tags(host.tags)
+  end
+  if remark ~= "" then
+    remark = "\t#" .. remark
+  end
+  return host.ip .. "\t" .. host.hostname .. aliases .. remark .. "\n"
 end
 
 --- Writes the enabled hosts that are not expired at options.now, which nil takes for never.
