@@ -4,8 +4,8 @@
  *   id        ULIDs and partitions          event    events and the bodies of host events
  *   store     one open log, transactions    stream   append and read events
  *   host      add, update, delete           list     find hosts by filter, now or then
- *   history   who changed what, undo, diff  feed     durable cursors over the log
- *   verify    proof that log and read model agree
+ *   line      hosts as hosts(5) has them    history  who changed what, undo, diff
+ *   feed      durable cursors over the log  verify   proof that log and read model agree
  *   import    what one entry means          snapshot rendered files, restore
  *   policy    rules asked before a write    match    Lua's patterns, with a limit
  *   record    all a tenant has, row by row  dump     records as lines of text
@@ -491,6 +491,14 @@ enum hs_code hs_host_list(struct hs_store *store, struct hs_arena *arena, struct
 /* Counts all that match; order, limit, offset and after have no say. */
 enum hs_code hs_host_count(struct hs_store *store, struct hs_arena *arena, struct hs_moment at,
 			   const struct hs_filter *filter, int64_t *count, struct hs_error *err);
+
+/* -- line: hosts as hosts(5) has them ------------------------------------------------------------- */
+
+/* Adds the line of HOST. Nothing that a host holds can add another; what would be read back as something else is
+ * written as an octal escape, and control characters of a comment as spaces. */
+void hs_line_add(struct hs_text *text, const struct hs_host *host);
+/* Whether files that are read by others have HOST: enabled, and not expired at NOW. */
+bool hs_is_published(const struct hs_host *host, int64_t now);
 
 /* -- history: who changed what, differences, undo ------------------------------------------------ */
 

@@ -494,6 +494,77 @@ static int list_hosts(lua_State *L, struct hs_moment at, int first)
 	return push_listed(L, store, arena, at, &filter);
 }
 
+/* hosts_lines(store, filter, now) -> text, how many hosts are in it, how many were listed, the last of them or nil:
+ * the hosts as lines of hosts(5) without those that are disabled, or expired at `now` unless that is nil */
+static int core_hosts_lines(lua_State *L)
+{
+	struct hs_store *store = check_store(L, 1);
+	int64_t now = INT64_MIN, count = 0;
+	struct hs_arena *arena;
+	struct hs_filter filter;
+	struct hs_hosts hosts = {0};
+	struct hs_text text = {0};
+	struct hs_error err;
+
+	lua_settop(L, 3);
+	text.arena = arena = push_box(L);
+	if ((!lua_isnil(L, 3) && check_time(L, 3, "now", &now, &err)) ||
+	    check_filter(L, 2, store, NOW, arena, &filter, &err) ||
+	    hs_host_list(store, arena, NOW, &filter, &hosts, &err))
+		return push_failure(L, 1, &err);
+	for (size_t i = 0; i < hosts.count; i++) {
+		if (!hs_is_published(&hosts.items[i], now))
+			continue;
+		hs_line_add(&text, &hosts.items[i]);
+		count++;
+	}
+	if (text.failed)
+		return luaL_error(L, "not enough memory");
+	lua_pushlstring(L, text.n ? text.s : "", text.n);
+	push_int(L, count);
+	push_int(L, (int64_t)hosts.count);
+	if (hosts.count)
+		push_host(L, 1, &hosts.items[hosts.count - 1]);
+	else
+		lua_pushnil(L);
+	return 4;
+}
+
+static const char *join(struct hs_arena *arena, const char *const *items, int count, const char *separator)
+{
+	struct hs_text text = {.arena = arena};
+
+	for (int i = 0; i < count; i++) {
+		hs_text_add(&text, i ? separator : "");
+		hs_text_add(&text, items[i]);
+	}
+	return text.failed ? NULL : count ? text.s : "";
+}
+
+/* host_line(host) -> the line of hosts(5) of a host value, for whoever made it */
+static int core_host_line(lua_State *L)
+{
+	struct hs_arena *arena = push_box(L);
+	struct hs_text text = {.arena = arena};
+	struct hs_host host = hs_host_blank();
+	struct hs_host_input input;
+	struct hs_error err;
+
+	if (take_host_fields(L, 1, arena, &input, &err))
+		return push_failure(L, 0, &err);
+	host.ip = input.ip;
+	host.hostname = input.hostname;
+	host.comment = input.comment;
+	host.aliases = join(arena, input.aliases, input.alias_count, " ");
+	host.tags = join(arena, input.tags, input.tag_count, ",");
+	if (host.aliases && host.tags)
+		hs_line_add(&text, &host);
+	if (!host.aliases || !host.tags || text.failed)
+		return luaL_error(L, "not enough memory");
+	lua_pushlstring(L, text.s, text.n);
+	return 1;
+}
+
 static int lookup_name(lua_State *L, struct hs_moment at, int first)
 {
 	struct hs_store *store = check_store(L, 1);
@@ -1766,10 +1837,10 @@ static const luaL_Reg functions[] = {
 	{"import_entry", core_import_entry}, {"import_spare", core_import_spare}, {"import_missing", core_import_missing},
 	{"snapshot_save", core_snapshot_save}, {"restore", core_restore}, {"backup", core_backup},
 	{"view_get", view_get}, {"view_find", view_find}, {"view_list", view_list},
-	{"view_lookup", view_lookup}, {"view_count", view_count},
+	{"view_lookup", view_lookup}, {"view_count", view_count}, {"hosts_lines", core_hosts_lines},
 	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
-	{"ip_within", core_ip_within}, {"check_host", core_check_host},
+	{"ip_within", core_ip_within}, {"check_host", core_check_host}, {"host_line", core_host_line},
 	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
 	{NULL, NULL},
 };

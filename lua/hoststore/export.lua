@@ -33,6 +33,9 @@ function export.generator(store, name, filter, options)
       error(failure, 0)
     end
     options.position = position
+    if format.write_store then
+      return format.write_store(store, filter, sink, options)
+    end
     return format.write(store:hosts(filter), sink, options)
   end
 end

@@ -15,7 +15,7 @@ local options = require "hoststore.options"
 
 local function render(store)
   local chunks = {}
-  require("hoststore.format.hosts").write(store:hosts(), function(text) chunks[#chunks + 1] = text end,
+  require("hoststore.format.hosts").write_store(store, nil, function(text) chunks[#chunks + 1] = text end,
     { now = core.now(store) })
   return table.concat(chunks)
 end

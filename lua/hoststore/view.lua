@@ -2,37 +2,20 @@
 
 local core = require "hoststore.core"
 local options = require "hoststore.options"
+local pages = require "hoststore.pages"
 
-local PAGE = 1000
-
--- Iterates by pages, each of which begins behind the last host seen, so that no statement stays open
--- between two steps, whatever the loop does. What the loop changes may move behind its place: such a
--- host is given once more at most, and one that is new since the start is passed over, so that every
--- loop ends.
+-- What the loop changes may move behind its place: such a host is given once more at most, and one that is new since
+-- the start is passed over, so that every loop ends.
 local function iterate(store, filter)
-  local page_filter = {}
-  if filter ~= nil and type(filter) ~= "table" then error("the filter must be a table, not " .. type(filter), 3) end
-  for name, value in pairs(filter or {}) do page_filter[name] = value end
-  local left = page_filter.limit or math.huge
-  if left ~= math.huge and not options.is_count(left) then
-    error("limit must be a whole number, not " .. tostring(left), 3)
-  end
   local start, err = core.position(store)
   if not start then error(err, 0) end
-  local page, index, wanted
+  local turn = pages.reader(filter, function(page_filter)
+    local page, failure = store:list(page_filter)
+    if not page then error(failure, 0) end
+    return page, #page, page[#page]
+  end, 3)
+  local page, index = turn(), 0
   local changed = {}
-
-  local function turn()
-    wanted = math.min(left, PAGE)
-    page_filter.limit = wanted
-    page, err = store:list(page_filter)
-    if not page then error(err, 0) end
-    index, left, page_filter.offset = 0, left - #page, nil
-    local last = page[#page]
-    -- A copy: the loop may write into the host it is given.
-    page_filter.after = last and { id = last.id, ip = last.ip, hostname = last.hostname,
-      created_at = last.created_at, updated_at = last.updated_at }
-  end
 
   local function is_due(host)
     if host.position <= start then return true end
@@ -41,13 +24,12 @@ local function iterate(store, filter)
     return true
   end
 
-  turn()
   return function()
     repeat
-      if index == #page and index == wanted and left > 0 then turn() end
       index = index + 1
-    until page[index] == nil or is_due(page[index])
-    return page[index]
+      if page and page[index] == nil then page, index = turn(), 1 end
+    until not page or page[index] == nil or is_due(page[index])
+    return page and page[index]
   end
 end
 

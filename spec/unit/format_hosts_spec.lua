@@ -64,7 +64,7 @@ describe("hosts(5)", function()
 
     it("makes spaces of control characters", function()
       assert.equal("10.0.0.1\tnas.lan\t# a  b c d e\194\160f\n",
-        (write(hosts, { host { comment = "a\r\nb\127c\194\133d\0e\194\160f" } })))
+        (write(hosts, { host { comment = "a\r\nb\127c\194\133d\001e\194\160f" } })))
     end)
 
     it("escapes what would be read as something else, and only that", function()

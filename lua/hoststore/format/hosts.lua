@@ -7,13 +7,13 @@
 --- in a tag, \135 also a bracket at the end of a comment, \134 a backslash that would begin one of
 --- these. Control characters of a comment become spaces.
 local core = require "hoststore.core"
+local pages = require "hoststore.pages"
 
-local byte, concat, find, gmatch = string.byte, table.concat, string.find, string.gmatch
+local byte, find, gmatch = string.byte, string.find, string.gmatch
 local gsub, lower, match, sub = string.gsub, string.lower, string.match, string.sub
 
 local hosts = { fields = { comment = true, tags = true, aliases = true } }
 
-local escapes = { ["040"] = "\\134040", ["133"] = "\\134133", ["134"] = "\\134134", ["135"] = "\\134135" }
 local unescapes = { ["040"] = " ", ["133"] = "[", ["134"] = "\\", ["135"] = "]" }
 
 -- White space is spelled out: %s depends on the locale.
@@ -119,52 +119,10 @@ end
 
 local HEADER = "# Made by hoststore. Changes made here get into it by: hoststore publish --adopt\n"
 
--- Control characters: C0 and DEL, and C1 in UTF-8.
-local function without_controls(text)
-  return (gsub(gsub(text, "[^ -~\128-\255]", " "), "\194[\128-\159]", " "))
-end
-
-local function escape_edges(text)
-  text = gsub(text, "\\(%d%d%d)", escapes)
-  return (gsub(gsub(text, "^ ", "\\040"), " $", "\\040"))
-end
-
--- Most texts mean themselves; one look at them costs a fraction of what escaping does.
-local function is_plain(text)
-  return not find(text, "[^ -Z^-~]") and byte(text) ~= 32 and byte(text, -1) ~= 32
-end
-
-local function write_comment(comment)
-  if is_plain(comment) then
-    return comment
+local function write_header(sink, options)
+  if options and options.header then
+    sink(HEADER)
   end
-  return (gsub(escape_edges(without_controls(comment)), "%]$", "\\135"))
-end
-
-local function write_tags(tags)
-  local list = {}
-  for i = 1, #tags do
-    list[i] = is_plain(tags[i]) and tags[i]
-      or gsub(gsub(escape_edges(tags[i]), "%[", "\\133"), "%]", "\\135")
-  end
-  return "[" .. concat(list, ", ") .. "]"
-end
-
-local function write_line(host)
-  local aliases, remark = "", ""
-  if host.aliases[1] then
-    aliases = " " .. concat(host.aliases, " ")
-  end
-  if host.comment and host.comment ~= "" then
-    remark = " " .. write_comment(host.comment)
-  end
-  if host.tags[1] then
-    remark = remark .. " " .. write_tags(host.tags)
-  end
-  if remark ~= "" then
-    remark = "\t#" .. remark
-  end
-  return host.ip .. "\t" .. host.hostname .. aliases .. remark .. "\n"
 end
 
 --- Writes the enabled hosts that are not expired at options.now, which nil takes for never.
@@ -175,14 +133,36 @@ end
 function hosts.write(iterator, sink, options)
   local now = options and options.now
   local count = 0
-  if options and options.header then
-    sink(HEADER)
-  end
+  write_header(sink, options)
   for host in iterator do
     if host.enabled and not (now and host.expires_at and host.expires_at <= now) then
-      sink(write_line(host))
+      sink(assert(core.host_line(host)))
       count = count + 1
     end
+  end
+  return count
+end
+
+--- Does the same with the hosts of a store, whose lines come without values of hosts being made.
+---@param store hoststore.Store
+---@param filter hoststore.Filter?
+---@param sink fun(text: string)
+---@param options? {header?: boolean, now?: number}
+---@return integer count
+function hosts.write_store(store, filter, sink, options)
+  local now = options and options.now
+  local count = 0
+  local turn = pages.reader(filter, function(page_filter)
+    local text, published, listed, last = core.hosts_lines(store, page_filter, now)
+    if not text then
+      error(published, 0)
+    end
+    count = count + published
+    return text, listed, last
+  end, 2)
+  write_header(sink, options)
+  for text in turn do
+    sink(text)
   end
   return count
 end

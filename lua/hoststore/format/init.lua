@@ -5,6 +5,7 @@
 ---   write(hosts, sink, options)  gives pieces of text to sink; returns how many hosts are in them and,
 ---                                where a format cannot carry every name, how many it had to skip.
 ---                                options: header, now (what has expired by then is left out), position
+---   write_store(store, filter, sink, options)  where a format has a faster way for the hosts of a store
 ---   fields                       the fields a source of this format always says something about
 local core = require "hoststore.core"
 
