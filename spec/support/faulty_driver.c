@@ -244,7 +244,7 @@ static int execute(lua_State *L)
 {
 	const struct hs_driver *driver = check_driver(L);
 	struct hs_open how = {.location = luaL_checkstring(L, 2), .tenant = "", .journal = "auto",
-		.create = true, .busy_timeout = 30000, .max_connections = 1};
+		.create = true, .busy_timeout = 30000, .acquire_timeout = 30000, .max_connections = 1};
 	const char *sql = luaL_checkstring(L, 3);
 	struct hs_error err = {.message = ""};
 	struct hs_db *db;
