@@ -163,7 +163,7 @@ $(GEN)/hs_sql.h: sql/compile.lua sql/queries.sql
 	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua names >../$@
 
 .SECONDEXPANSION:
-$(GEN)/sql_%.h: sql/compile.lua sql/queries.sql $$(wildcard sql/$$*/*.sql)
+$(GEN)/sql_%.h: sql/compile.lua sql/queries.sql sql/views.sql $$(wildcard sql/$$*/*.sql)
 	@mkdir -p $(@D)
 	$(call quiet,SQL)cd sql && $(INTERPRETER) compile.lua tables $* $*/*.sql >../$@
 

@@ -1,7 +1,15 @@
 -- Compiles the statements of sql/ into C.
 --   lua compile.lua names            the enum of statement names
---   lua compile.lua tables BACKEND   the texts of one backend, and its migrations
+--   lua compile.lua tables BACKEND   the texts of one backend, and its migrations: the files BACKEND/NUMBER_*.sql,
+--                                    the first with views.sql behind it
 -- The result goes to standard output. Run it in sql/.
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
 
 local function read_statements(path)
   local order, text = {}, {}
@@ -56,9 +64,7 @@ local function print_tables(backend)
       if path:match(("/%03d_[%%w_]+%%.sql$"):format(number)) then found = path end
     end
     if not found then break end
-    local file = assert(io.open(found))
-    print(c_string(file:read("*a")) .. "\t,")
-    file:close()
+    print(c_string(read(found) .. (number == 1 and read("views.sql") or "")) .. "\t,")
     number = number + 1
   end
   print("};")

@@ -15,7 +15,7 @@
  *     history                        the events of the first host, with what was before each
  *     log PAGE                       all events, in pages
  *
- * Runs where the sources are: the schema is in sql/sqlite. Host number i has the address 10.0.0.0 + i, an
+ * Runs where the sources are: the schema is in sql. Host number i has the address 10.0.0.0 + i, an
  * alias, a comment and the tag "bench", the first ten "rare" instead. */
 #include <lauxlib.h>
 #include <lua.h>
@@ -451,6 +451,7 @@ int main(int argc, char **argv)
 	open_database(argv);
 	if (strcmp(name, "write") == 0) {
 		create_schema("sql/sqlite/001_init.sql");
+		create_schema("sql/views.sql");
 		create_schema("sql/sqlite/002_feeds.sql");
 	}
 	prepare_writes();

@@ -20,7 +20,7 @@ local makers = {
     for _, name in ipairs(TABLES) do
       copy[#copy + 1] = ("INSERT INTO main.%s SELECT * FROM source.%s;"):format(name, name)
     end
-    run("sqlite3 -batch -bail " .. system.quote(path) .. " <sql/sqlite/001_init.sql")
+    run("cat sql/sqlite/001_init.sql sql/views.sql | sqlite3 -batch -bail " .. system.quote(path))
     local output, status = system.sqlite(path, table.concat(copy))
     assert.equal(0, status, output)
   end,
@@ -30,7 +30,7 @@ local makers = {
     -- The driver makes the table that tells the version.
     backend.execute "CREATE TABLE @schema_migrations (version bigint PRIMARY KEY, applied_at timestamptz DEFAULT now())"
     backend.execute "COMMENT ON TABLE @schema_migrations IS 'hoststore'"
-    run("psql -Xq -v ON_ERROR_STOP=1 -f sql/postgres/001_init.sql " .. system.quote(backend.url))
+    run("psql -Xq -v ON_ERROR_STOP=1 -f sql/postgres/001_init.sql -f sql/views.sql " .. system.quote(backend.url))
     for _, name in ipairs(TABLES) do
       backend.execute(("INSERT INTO @%s SELECT * FROM %s.%s"):format(name, source, name))
     end

@@ -106,17 +106,6 @@ SELECT
 FROM events
 WHERE stream >= 'host-' AND stream < 'host.';
 
--- Live hosts out of the log alone: what the table `hosts` is verified against.
-CREATE VIEW host_entries_current AS
-SELECT
-	tenant, host AS id, version, position, ip, hostname, aliases, comment, tags, enabled,
-	expires_at, origin, created_at, recorded_at AS updated_at
-FROM (
-	SELECT *, ROW_NUMBER() OVER (PARTITION BY tenant, stream ORDER BY version DESC) AS newest
-	FROM host_events
-) AS ranked
-WHERE newest = 1 AND type <> 'HostDeleted';
-
 -- What each host event changed: the field, its value before and after. A creation and a
 -- deletion change the host as a whole: field is NULL. One window over the bodies is cheaper than one
 -- over each field.
@@ -145,41 +134,5 @@ FROM (
 	FROM events
 	WHERE stream >= 'host-' AND stream < 'host.'
 ) AS changes;
-
-CREATE VIEW event_streams AS
-SELECT
-	tenant, stream, MAX(version) AS version, MIN(partition) AS partition, COUNT(*) AS events,
-	MIN(recorded_at) AS created_at, MAX(recorded_at) AS updated_at
-FROM events
-GROUP BY tenant, stream;
-
--- Gaps and islands: within an unbroken run of versions, version - row number is constant, and
--- 0 in the run that starts at version 1. The watermark is where that first run ends.
-CREATE VIEW stream_health AS
-SELECT
-	tenant, stream, version, watermark, version - events AS gap_size,
-	CASE WHEN version = 0 THEN 'EMPTY' WHEN version = events THEN 'HEALTHY' ELSE 'HAS_GAPS' END AS status
-FROM (
-	SELECT
-		tenant, stream, MAX(version) AS version, COUNT(*) AS events,
-		COALESCE(MAX(CASE WHEN island = 0 THEN version END), 0) AS watermark
-	FROM (
-		SELECT tenant, stream, version,
-			version - ROW_NUMBER() OVER (PARTITION BY tenant, stream ORDER BY version) AS island
-		FROM events
-	) AS islands
-	GROUP BY tenant, stream
-	UNION ALL
-	SELECT tenant, stream, 0, 0, 0
-	FROM stream_states AS s
-	WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.tenant = s.tenant AND e.stream = s.stream)
-) AS heads;
-
-CREATE VIEW partition_stats AS
-SELECT
-	tenant, partition, COUNT(DISTINCT stream) AS streams, COUNT(*) AS events,
-	MAX(version) AS max_version
-FROM events
-GROUP BY tenant, partition;
 
 INSERT INTO schema_migrations (version) VALUES (1);
