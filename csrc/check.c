@@ -16,13 +16,11 @@ enum hs_code hs_fail(struct hs_error *err, enum hs_code code, const char *field,
 {
 	va_list args;
 
-	memset(err, 0, sizeof *err);
-	err->code = code;
+	va_start(args, format);
+	hs_fill_error(err, code, format, args);
+	va_end(args);
 	if (field)
 		snprintf(err->field, sizeof err->field, "%s", field);
-	va_start(args, format);
-	vsnprintf(err->message, sizeof err->message, format, args);
-	va_end(args);
 	return code;
 }
 

@@ -345,7 +345,7 @@ static enum hs_code duckdb_send(struct hs_db *db, int statement, const struct hs
 	*queued = (struct queued){.note = {.statement = statement, .count = count}, .row = row, .context = context};
 	queued->note.values = copy_values(values, count, &queued->note.size);
 	if (!queued->note.values)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	db->queue_count++;
 	return HS_OK;
 }
@@ -384,8 +384,8 @@ static enum hs_code duckdb_begin(struct hs_db *db, bool write, struct hs_error *
 	enum hs_code code;
 
 	if (write && !hs_duck_lock(&db->session))
-		return hs_duck_fail(err, HS_BUSY, "another handle of this process is writing to the database; gave up after "
-			    "%d ms (busy_timeout)", db->session.busy_timeout);
+		return hs_driver_fail(err, HS_BUSY, "another handle of this process is writing to the database; gave up "
+				      "after %d ms (busy_timeout)", db->session.busy_timeout);
 	db->writing = write;
 	code = begin(db, err);
 	if (code)
@@ -412,7 +412,7 @@ static enum hs_code duckdb_commit(struct hs_db *db, struct hs_error *err)
 
 	close_cursor(db);
 	if (code == HS_OK && db->aborted)
-		code = hs_duck_fail(err, HS_QUERY, "a statement of the transaction has failed");
+		code = hs_driver_fail(err, HS_QUERY, "a statement of the transaction has failed");
 	if (code == HS_OK)
 		code = hs_duck_commit(&db->session, err);
 	if (code)
@@ -457,8 +457,8 @@ static enum hs_code undo(struct hs_db *db, struct hs_error *err)
 		return HS_OK;
 	if (db->unnoted) {
 		duckdb_rollback(db);
-		return hs_duck_fail(err, HS_UNSUPPORTED, "DuckDB cannot undo a part of a transaction that has written more than "
-			    "%zu MiB: all of it was undone", NOTES_MAX >> 20);
+		return hs_driver_fail(err, HS_UNSUPPORTED, "DuckDB cannot undo a part of a transaction that has written "
+				      "more than %zu MiB: all of it was undone", NOTES_MAX >> 20);
 	}
 	drop_notes(db, mark);
 	code = replay(db, err);
@@ -472,12 +472,13 @@ static enum hs_code savepoint(struct hs_db *db, int statement, struct hs_error *
 	switch (statement) {
 	case HS_SQL_SAVEPOINT:
 		if (db->depth == NESTED_MAX)
-			return hs_duck_fail(err, HS_UNSUPPORTED, "transactions are nested %d deep on DuckDB at most", NESTED_MAX);
+			return hs_driver_fail(err, HS_UNSUPPORTED, "transactions are nested %d deep on DuckDB at most",
+					      NESTED_MAX);
 		db->marks[db->depth++] = db->note_count;
 		return HS_OK;
 	case HS_SQL_SAVEPOINT_RELEASE:
 		if (db->aborted)
-			return hs_duck_fail(err, HS_QUERY, "a statement of the transaction has failed");
+			return hs_driver_fail(err, HS_QUERY, "a statement of the transaction has failed");
 		db->depth--;
 		return HS_OK;
 	default:
@@ -507,11 +508,11 @@ static enum hs_code duckdb_ask(struct hs_db *db, const struct hs_question *quest
 /* Nobody but the other handles of this process can write. */
 static enum hs_code duckdb_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
 {
-	int64_t deadline = hs_duck_monotonic_ms() + milliseconds, pause = FIRST_PAUSE;
+	int64_t deadline = hs_monotonic_ms() + milliseconds, pause = FIRST_PAUSE;
 
 	(void)err;
 	for (;;) {
-		int64_t commits = hs_duck_commits(&db->session), left = deadline - hs_duck_monotonic_ms();
+		int64_t commits = hs_duck_commits(&db->session), left = deadline - hs_monotonic_ms();
 
 		if (commits != db->seen || left <= 0) {
 			db->seen = commits;
@@ -563,9 +564,9 @@ static enum hs_code found_schema(struct hs_db *db, struct hs_error *err)
 	if (code || tables.ours)
 		return code;
 	if (tables.all)
-		return hs_duck_fail(err, HS_MIGRATION, "'%s' is a DuckDB database of another program", db->session.location);
+		return hs_driver_fail(err, HS_MIGRATION, "'%s' is a DuckDB database of another program", db->session.location);
 	if (db->session.readonly)
-		return hs_duck_fail(err, HS_NOT_FOUND, "there is no hoststore in '%s'", db->session.location);
+		return hs_driver_fail(err, HS_NOT_FOUND, "there is no hoststore in '%s'", db->session.location);
 	code = duckdb_begin(db, true, err);
 	if (code == HS_OK)
 		code = hs_duck_execute(&db->session, "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY);"
@@ -582,7 +583,7 @@ static enum hs_code duckdb_open_handle(const struct hs_open *how, struct hs_db *
 	enum hs_code code;
 
 	if (!db)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	db->seen = -1;
 	code = hs_duck_connect(how, &db->session, err);
 	if (code) {
@@ -603,7 +604,7 @@ static enum hs_code duckdb_describe(struct hs_db *db, hs_row_fn *row, void *cont
 	enum hs_code code = HS_OK;
 
 	if (!hs_duck_is_memory(db->session.location))
-		code = row(context, (struct hs_value[]){hs_duck_text("location"), hs_duck_text(db->session.location)}, 2, err);
+		code = row(context, (struct hs_value[]){hs_driver_text("location"), hs_driver_text(db->session.location)}, 2, err);
 	return code ? code : duckdb_query_text(db,
 		"SELECT name, value FROM (VALUES ('duckdb_version', version()),"
 		" ('threads', CAST(current_setting('threads') AS VARCHAR)),"

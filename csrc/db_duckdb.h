@@ -65,15 +65,11 @@ enum hs_code hs_duck_commit(struct hs_duck_session *session, struct hs_error *er
 
 /* The time it is in so many milliseconds. */
 struct timespec hs_duck_in(int milliseconds);
-int64_t hs_duck_monotonic_ms(void);
 /* False when a signal has cut it short. */
 bool hs_duck_sleep(int64_t milliseconds);
 
 /* -- statements and their rows: db_duckdb_rows.c ---------------------------------------------------- */
 
-enum hs_code hs_duck_fail(struct hs_error *err, enum hs_code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-enum hs_code hs_duck_fail_memory(struct hs_error *err);
 /* What DuckDB means by MESSAGE; and a failure that says so. */
 enum hs_code hs_duck_code_of(const char *message);
 enum hs_code hs_duck_fail_as(const struct hs_duck_session *session, const char *message, struct hs_error *err);
@@ -102,8 +98,6 @@ enum hs_code hs_duck_run(const struct hs_duck_session *session, const struct hs_
 /* Prepares one statement, runs and forgets it. */
 enum hs_code hs_duck_query(struct hs_duck_session *session, const char *sql, const struct hs_value *values, int count,
 			   hs_row_fn *on_row, void *context, struct hs_error *err);
-
-struct hs_value hs_duck_text(const char *s);
 
 /* -- questions of users: db_duckdb_ask.c ------------------------------------------------------------ */
 

@@ -41,12 +41,6 @@ static const char *const tables[] = {
 
 static const char *const refused[] = {"write_log", "setseed", "nextval", NULL};
 
-static enum hs_code refuse(const char *what, struct hs_error *err)
-{
-	return hs_duck_fail(err, HS_READONLY, "only a SELECT that reads the tables is answered, and '%s' could do more",
-			    what);
-}
-
 /* ROW: why there is no tree, or NULL; a function; whether it stands for a table; whether it is of the first
  * statement. */
 static enum hs_code check_function(void *context, const struct hs_value *row, int columns, struct hs_error *err)
@@ -56,11 +50,11 @@ static enum hs_code check_function(void *context, const struct hs_value *row, in
 
 	(void)columns;
 	if (row[0].type == HS_TEXT)
-		return hs_duck_fail(err, HS_QUERY, "DuckDB: %s", row[0].s);
+		return hs_driver_fail(err, HS_QUERY, "DuckDB: %s", row[0].s);
 	if (!row[3].i)
-		return hs_duck_fail(err, HS_QUERY, "this is not one statement");
+		return hs_driver_fail(err, HS_QUERY, "this is not one statement");
 	if (row[2].i ? !is_one_of(name, tables) : is_one_of(name, refused))
-		return refuse(name, err);
+		return hs_fail_refused(name, err);
 	asked->understood |= row[2].i && strcmp(name, tables[0]) == 0;
 	return HS_OK;
 }
@@ -74,9 +68,9 @@ static enum hs_code check_tree(struct asked *asked, struct hs_error *err)
 	enum hs_code code;
 
 	if (!text)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	snprintf(text, room, frame, asked->question->sql);
-	value = hs_duck_text(text);
+	value = hs_driver_text(text);
 	code = hs_duck_query(asked->session,
 		"SELECT tree ->> '$.error_message', part.atom ->> '$', part.path LIKE '%.function',"
 		" part.path LIKE '$.statements[0].%'"
@@ -84,8 +78,8 @@ static enum hs_code check_tree(struct asked *asked, struct hs_error *err)
 		" WHERE part.key IN ('function_name', 'error_message')", &value, 1, check_function, asked, err);
 	free(text);
 	if (code == HS_OK && !asked->understood)
-		return hs_duck_fail(err, HS_UNSUPPORTED, "DuckDB %s does not tell what a statement does",
-				    duckdb_library_version());
+		return hs_driver_fail(err, HS_UNSUPPORTED, "DuckDB %s does not tell what a statement does",
+				      duckdb_library_version());
 	return code;
 }
 
@@ -116,10 +110,10 @@ static enum hs_code take_column(void *context, const struct hs_value *row, int c
 
 	(void)columns;
 	if (column == DUCK_COLUMNS)
-		return hs_duck_fail(err, HS_UNSUPPORTED, "more than %d columns", DUCK_COLUMNS);
+		return hs_driver_fail(err, HS_UNSUPPORTED, "more than %d columns", DUCK_COLUMNS);
 	asked->names[column] = strdup(row[0].s);
 	if (!asked->names[column])
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	asked->casts[column] = cast_for(row[1].s);
 	asked->numbers[column] = is_number(row[1].s);
 	asked->columns++;
@@ -131,7 +125,7 @@ static enum hs_code tell_names(const struct asked *asked, struct hs_error *err)
 	struct hs_value names[DUCK_COLUMNS];
 
 	for (int i = 0; i < asked->columns; i++)
-		names[i] = hs_duck_text(asked->names[i]);
+		names[i] = hs_driver_text(asked->names[i]);
 	return asked->question->names(asked->question->context, names, asked->columns, err);
 }
 
@@ -146,10 +140,10 @@ static enum hs_code prepare(struct asked *asked, const char *sql, struct hs_duck
 	statement->asked = true;
 	statement->count = (int)duckdb_nparams(statement->prepared);
 	if (statement->count > asked->question->count)
-		return hs_duck_fail(err, HS_QUERY, "the parameter $%d has no value", asked->question->count + 1);
+		return hs_driver_fail(err, HS_QUERY, "the parameter $%d has no value", asked->question->count + 1);
 	statement->numbers = calloc((size_t)statement->count + 1, sizeof *statement->numbers);
 	if (!statement->numbers)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	for (int i = 0; i < statement->count; i++)
 		statement->numbers[i] = i + 1;
 	return HS_OK;
@@ -165,7 +159,7 @@ static enum hs_code run(struct asked *asked, const char *head, const char *tail,
 	enum hs_code code;
 
 	if (!text)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	snprintf(text, room, "%s (\n%s\n) %s", head, question->sql, tail);
 	code = prepare(asked, text, &statement, err);
 	free(text);
@@ -254,7 +248,7 @@ enum hs_code hs_duck_ask(struct hs_duck_session *session, const struct hs_questi
 	enum hs_code code;
 
 	if (pthread_create(&thread, NULL, keep_watch, &watch))
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	code = answer(&asked, err);
 	pthread_mutex_lock(&watch.mutex);
 	watch.done = true;
@@ -262,6 +256,6 @@ enum hs_code hs_duck_ask(struct hs_duck_session *session, const struct hs_questi
 	pthread_mutex_unlock(&watch.mutex);
 	pthread_join(thread, NULL);
 	if (code && watch.late)
-		return hs_duck_fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+		return hs_fail_late(question, err);
 	return code;
 }

@@ -58,14 +58,6 @@ struct timespec hs_duck_in(int milliseconds)
 	return end;
 }
 
-int64_t hs_duck_monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 bool hs_duck_sleep(int64_t milliseconds)
 {
 	return nanosleep(&(struct timespec){milliseconds / 1000, (long)(milliseconds % 1000) * 1000000}, NULL) == 0;
@@ -171,9 +163,9 @@ static enum hs_code fail_locked(const struct hs_open *how, const char *message, 
 {
 	const char *who = strstr(message, "held in "), *stop = who ? strstr(who, ". See") : NULL;
 
-	return hs_duck_fail(err, HS_BUSY, "'%s' is open in another process%s%.*s; DuckDB lets one at a time have it; gave "
-			    "up after %d ms (busy_timeout)", how->location, stop ? ": " : "",
-			    stop ? (int)(stop - who - 8) : 0, stop ? who + 8 : "", how->busy_timeout);
+	return hs_driver_fail(err, HS_BUSY, "'%s' is open in another process%s%.*s; DuckDB lets one at a time have it; gave "
+			      "up after %d ms (busy_timeout)", how->location, stop ? ": " : "",
+			      stop ? (int)(stop - who - 8) : 0, stop ? who + 8 : "", how->busy_timeout);
 }
 
 static enum hs_code fail_open(const struct hs_open *how, const char *message, struct hs_error *err)
@@ -183,8 +175,8 @@ static enum hs_code fail_open(const struct hs_open *how, const char *message, st
 	if (strstr(message, "Could not set lock on file"))
 		return fail_locked(how, message, err);
 	if (code == HS_CORRUPT)
-		return hs_duck_fail(err, code, "'%s' is no database of DuckDB, or damaged: %s", how->location, message);
-	return hs_duck_fail(err, code == HS_QUERY ? HS_CONNECTION : code, "cannot open '%s': %s", how->location, message);
+		return hs_driver_fail(err, code, "'%s' is no database of DuckDB, or damaged: %s", how->location, message);
+	return hs_driver_fail(err, code == HS_QUERY ? HS_CONNECTION : code, "cannot open '%s': %s", how->location, message);
 }
 
 static enum hs_code open_once(const struct hs_open *how, struct hs_duck_instance *instance, struct hs_error *err)
@@ -195,8 +187,8 @@ static enum hs_code open_once(const struct hs_open *how, struct hs_duck_instance
 	enum hs_code code = HS_OK;
 
 	if (duckdb_create_config(&config) || !configure(config, instance->readonly))
-		code = hs_duck_fail(err, HS_UNSUPPORTED, "DuckDB %s cannot be used: it lacks a setting",
-				    duckdb_library_version());
+		code = hs_driver_fail(err, HS_UNSUPPORTED, "DuckDB %s cannot be used: it lacks a setting",
+				      duckdb_library_version());
 	else if (duckdb_open_ext(how->location, &instance->database, config, &message))
 		code = fail_open(how, message ? message : "", err);
 	unmask(before);
@@ -216,13 +208,13 @@ static bool is_beginning(const struct hs_open *how)
 /* Another process may close the file soon, or have made it. */
 static enum hs_code open_database(const struct hs_open *how, struct hs_duck_instance *instance, struct hs_error *err)
 {
-	int64_t start = hs_duck_monotonic_ms(), pause = FIRST_PAUSE;
+	int64_t start = hs_monotonic_ms(), pause = FIRST_PAUSE;
 
 	for (;;) {
 		enum hs_code code = open_once(how, instance, err);
 		int64_t patience = code == HS_BUSY ? how->busy_timeout
 			: code == HS_CORRUPT && is_beginning(how) ? BEGINNING : 0;
-		int64_t left = start + patience - hs_duck_monotonic_ms();
+		int64_t left = start + patience - hs_monotonic_ms();
 
 		if (left <= 0)
 			return code;
@@ -237,13 +229,13 @@ static enum hs_code check_file(const struct hs_open *how, bool *exists, struct s
 {
 	*exists = stat(how->location, status) == 0;
 	if (*exists && S_ISDIR(status->st_mode))
-		return hs_duck_fail(err, HS_CONNECTION, "'%s' is a directory, not a database file", how->location);
+		return hs_driver_fail(err, HS_CONNECTION, "'%s' is a directory, not a database file", how->location);
 	if (*exists)
 		return HS_OK;
 	if (errno != ENOENT && errno != ENOTDIR)
-		return hs_duck_fail(err, HS_CONNECTION, "cannot open '%s': %s", how->location, strerror(errno));
+		return hs_driver_fail(err, HS_CONNECTION, "cannot open '%s': %s", how->location, strerror(errno));
 	if (how->readonly || !how->create)
-		return hs_duck_fail(err, HS_NOT_FOUND, "there is no database '%s'", how->location);
+		return hs_driver_fail(err, HS_NOT_FOUND, "there is no database '%s'", how->location);
 	return HS_OK;
 }
 
@@ -266,7 +258,7 @@ static enum hs_code new_instance(const struct hs_open *how, const struct stat *f
 	enum hs_code code;
 
 	if (!instance)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	instance->readonly = how->readonly && in_file;
 	instance->mode = found ? found->st_mode & 0666 : PRIVATE;
 	code = open_database(how, instance, err);
@@ -296,8 +288,8 @@ static enum hs_code get_instance(const struct hs_open *how, struct hs_duck_insta
 		return code;
 	instance = exists ? find_instance(&status) : NULL;
 	if (instance && instance->readonly && !how->readonly)
-		return hs_duck_fail(err, HS_BUSY, "'%s' is open in this process to be read alone; close that handle first",
-				    how->location);
+		return hs_driver_fail(err, HS_BUSY, "'%s' is open in this process to be read alone; close that handle first",
+				      how->location);
 	if (!instance)
 		code = new_instance(how, exists ? &status : NULL, &instance, err);
 	if (code)
@@ -330,12 +322,12 @@ enum hs_code hs_duck_connect(const struct hs_open *how, struct hs_duck_session *
 	*session = (struct hs_duck_session){.location = strdup(how->location), .busy_timeout = how->busy_timeout,
 		.readonly = how->readonly && !hs_duck_is_memory(how->location), .process = getpid()};
 	if (!session->location)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	pthread_mutex_lock(&opening);
 	code = get_instance(how, &session->instance, err);
 	pthread_mutex_unlock(&opening);
 	if (code == HS_OK && duckdb_connect(session->instance->database, &session->connection))
-		code = hs_duck_fail(err, HS_CONNECTION, "cannot connect to '%s'", how->location);
+		code = hs_driver_fail(err, HS_CONNECTION, "cannot connect to '%s'", how->location);
 	if (code)
 		hs_duck_disconnect(session);
 	return code;

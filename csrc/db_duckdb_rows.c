@@ -2,7 +2,6 @@
  *
  * Rows are handed on as they come, so a long answer is never held all at once. DuckDB plans a
  * statement whenever it is run: a prepared one saves no more than reading its text. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,23 +9,6 @@
 #include "db_duckdb.h"
 
 /* -- failures ------------------------------------------------------------------------------------------ */
-
-enum hs_code hs_duck_fail(struct hs_error *err, enum hs_code code, const char *format, ...)
-{
-	va_list args;
-
-	memset(err, 0, sizeof *err);
-	err->code = code;
-	va_start(args, format);
-	vsnprintf(err->message, sizeof err->message, format, args);
-	va_end(args);
-	return code;
-}
-
-enum hs_code hs_duck_fail_memory(struct hs_error *err)
-{
-	return hs_duck_fail(err, HS_NO_MEMORY, "not enough memory");
-}
 
 static bool says(const char *message, const char *what)
 {
@@ -54,13 +36,13 @@ enum hs_code hs_duck_fail_as(const struct hs_duck_session *session, const char *
 
 	switch (code) {
 	case HS_FULL:
-		return hs_duck_fail(err, code, "no space left for the database: %s", message);
+		return hs_driver_fail(err, code, "no space left for the database: %s", message);
 	case HS_READONLY:
-		return hs_duck_fail(err, code, "the database cannot be written: %s", message);
+		return hs_driver_fail(err, code, "the database cannot be written: %s", message);
 	case HS_CORRUPT:
-		return hs_duck_fail(err, code, "the database file '%s' is damaged: %s", session->location, message);
+		return hs_driver_fail(err, code, "the database file '%s' is damaged: %s", session->location, message);
 	default:
-		return hs_duck_fail(err, code, "DuckDB: %s", message);
+		return hs_driver_fail(err, code, "DuckDB: %s", message);
 	}
 }
 
@@ -130,7 +112,7 @@ static enum hs_code prepare_one(struct hs_duck_session *session, const char *sql
 	enum hs_code code = HS_OK;
 
 	if (!text)
-		return hs_duck_fail_memory(err);
+		return hs_driver_no_memory(err);
 	if (duckdb_prepare(session->connection, text, &statement->prepared))
 		code = hs_duck_fail_as(session, duckdb_prepare_error(statement->prepared), err);
 	else
@@ -298,7 +280,7 @@ enum hs_code hs_duck_next(struct hs_duck_rows *rows, struct hs_value *row, struc
 		code = fetch(rows, err);
 	for (int i = 0; code == HS_OK && i < rows->columns; i++)
 		if (!take_value(rows, i, rows->next, &row[i]))
-			code = hs_duck_fail_memory(err);
+			code = hs_driver_no_memory(err);
 	rows->next++;
 	return code;
 }
@@ -345,9 +327,4 @@ enum hs_code hs_duck_execute(struct hs_duck_session *session, const char *sql, s
 		code = hs_duck_fail_as(session, duckdb_result_error(&result), err);
 	duckdb_destroy_result(&result);
 	return code;
-}
-
-struct hs_value hs_duck_text(const char *s)
-{
-	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
 }

@@ -67,11 +67,6 @@ struct hs_db {
 	bool deaf;			/* the server has no LISTEN: we look now and then */
 };
 
-static enum hs_code fail_memory(struct hs_error *err)
-{
-	return hs_pg_fail(err, HS_NO_MEMORY, "not enough memory");
-}
-
 /* -- sending --------------------------------------------------------------------------------------------- */
 
 /* Takes a session where there is none. In a transaction there was one, and its work is gone with it. */
@@ -127,7 +122,7 @@ static enum hs_code send_prepare(struct hs_db *db, int statement, const char *na
 	struct pending *pending = add_pending(db, statement);
 
 	if (!pending)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	pending->preparing = true;
 	if (PQsendPrepare(db->session->connection, name, sql, 0, NULL))
 		return HS_OK;
@@ -192,7 +187,7 @@ static enum hs_code send_prepared(struct hs_db *db, int statement, const char *n
 	struct pending *pending = add_pending(db, statement);
 
 	if (!pending)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	pending->row = row;
 	pending->context = context;
 	if (send_values(db, name, values, count))
@@ -293,7 +288,7 @@ static enum hs_code tell_names(struct pending *pending, const PGresult *result, 
 		return hs_pg_fail(err, HS_UNSUPPORTED, "more than %d columns", COLUMNS);
 	pending->named = true;
 	for (int i = 0; i < columns; i++)
-		names[i] = (struct hs_value){.type = HS_TEXT, .s = PQfname(result, i), .n = strlen(PQfname(result, i))};
+		names[i] = hs_driver_text(PQfname(result, i));
 	return pending->asked->names(pending->context, names, columns, err);
 }
 
@@ -313,7 +308,7 @@ static enum hs_code answer_question(struct pending *pending, const PGresult *res
 {
 	struct hs_value row[COLUMNS];
 	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-	enum hs_code code = c ? tell_names(pending, result, err) : fail_memory(err);
+	enum hs_code code = c ? tell_names(pending, result, err) : hs_driver_no_memory(err);
 
 	for (int i = 0; code == HS_OK && i < PQntuples(result); i++) {
 		take_row(result, i, row, PQnfields(result));
@@ -478,7 +473,7 @@ static enum hs_code empty_slot(struct hs_db *db, struct hs_pg_cached *slot, stru
 		return HS_OK;
 	snprintf(sql, sizeof sql, "DEALLOCATE %s", name_of('q', slot->number).s);
 	if (!add_pending(db, -1))
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	if (!PQsendQueryParams(db->session->connection, sql, 0, NULL, NULL, NULL, NULL, 0)) {
 		db->pending_count--;
 		return hs_pg_fail_result(db->session, NULL, err);
@@ -497,7 +492,7 @@ static enum hs_code fill_slot(struct hs_db *db, struct hs_pg_cached *slot, const
 		return code;
 	slot->sql = strdup(sql);
 	if (!slot->sql)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	slot->number = ++db->session->numbers;
 	return send_prepare(db, -1, name_of('q', slot->number).s, sql, err);
 }
@@ -615,7 +610,7 @@ static enum hs_code postgres_begin(struct hs_db *db, bool write, struct hs_error
 
 static enum hs_code send_commit(struct hs_db *db, struct hs_error *err)
 {
-	struct hs_value channel = {.type = HS_TEXT, .s = db->channel, .n = strlen(db->channel)};
+	struct hs_value channel = hs_driver_text(db->channel);
 	enum hs_code code = HS_OK;
 
 	if (db->notify && db->writing)
@@ -652,30 +647,25 @@ static const char *const refused[] = {
 	"pg_authid", "pg_shadow", "pg_user_mapping", "pg_hba", "crosstab", "connectby", "xpath_table", "u&\"",
 };
 
-static enum hs_code refuse(const char *what, struct hs_error *err)
-{
-	return hs_pg_fail(err, HS_READONLY, "only a SELECT that reads the tables is answered, and '%s' could do more", what);
-}
-
 static enum hs_code check_words(const char *sql, struct hs_error *err)
 {
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
 		if (strcasestr(sql, refused[i]))
-			return refuse(refused[i], err);
+			return hs_fail_refused(refused[i], err);
 	return HS_OK;
 }
 
 static enum hs_code refuse_function(void *context, const struct hs_value *row, int columns, struct hs_error *err)
 {
 	(void)context, (void)columns;
-	return refuse(row[0].s, err);
+	return hs_fail_refused(row[0].s, err);
 }
 
 /* No word may be the name of a function that does more than to look: reads a file, takes a lock, changes a
  * setting, runs a text as SQL. The server knows which: those that are volatile, but for a few. */
 static enum hs_code check_functions(struct hs_db *db, const char *sql, struct hs_error *err)
 {
-	struct hs_value text = {.type = HS_TEXT, .s = sql, .n = strlen(sql)};
+	struct hs_value text = hs_driver_text(sql);
 
 	return postgres_query(db, "SELECT proname FROM pg_proc WHERE provolatile = 'v' AND proname NOT IN ('random',"
 		" 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep')"
@@ -706,12 +696,12 @@ static enum hs_code ask(struct hs_db *db, const struct hs_question *question, st
 	enum hs_code code;
 
 	if (!sql)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	snprintf(sql, room, "SELECT * FROM (\n%s\n) AS asked LIMIT %lld", question->sql, (long long)question->limit);
 	code = query(db, sql, question->values, question->count, question->row, question->context, question, err);
 	free(sql);
 	if (code == HS_BUSY)
-		return hs_pg_fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+		return hs_fail_late(question, err);
 	return code;
 }
 
@@ -786,7 +776,7 @@ static enum hs_code postgres_migrate(struct hs_db *db, int number, struct hs_err
 /* The schema the URL names, unless it is there: making it takes a right that using it does not. */
 static enum hs_code make_schema(struct hs_db *db, const char *name, struct hs_error *err)
 {
-	struct hs_value value = {.type = HS_TEXT, .s = name, .n = strlen(name)};
+	struct hs_value value = hs_driver_text(name);
 	int64_t there = 0;
 	char *quoted, sql[256];
 	enum hs_code code = postgres_query(db, "SELECT 1 FROM pg_namespace WHERE nspname = $1", &value, 1,
@@ -796,7 +786,7 @@ static enum hs_code make_schema(struct hs_db *db, const char *name, struct hs_er
 		return code;
 	quoted = PQescapeIdentifier(db->session->connection, name, strlen(name));
 	if (!quoted)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	snprintf(sql, sizeof sql, "CREATE SCHEMA %s", quoted);
 	PQfreemem(quoted);
 	return execute(db, sql, err);
@@ -872,7 +862,7 @@ static enum hs_code postgres_open(const struct hs_open *how, struct hs_db **open
 	enum hs_code code;
 
 	if (!db)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	db->notify = how->notify;
 	db->lock = hash_of(how->tenant);
 	snprintf(db->channel, sizeof db->channel, "hoststore_%016llx", (unsigned long long)db->lock);

@@ -32,10 +32,8 @@ enum hs_code hs_pg_fail(struct hs_error *err, enum hs_code code, const char *for
 {
 	va_list args;
 
-	memset(err, 0, sizeof *err);
-	err->code = code;
 	va_start(args, format);
-	vsnprintf(err->message, sizeof err->message, format, args);
+	hs_fill_error(err, code, format, args);
 	va_end(args);
 	/* libpq ends its texts with a newline and indents what follows the first. */
 	for (char *s = err->message; *s; s++)
@@ -44,11 +42,6 @@ enum hs_code hs_pg_fail(struct hs_error *err, enum hs_code code, const char *for
 	for (size_t n = strlen(err->message); n && err->message[n - 1] == ' '; n--)
 		err->message[n - 1] = '\0';
 	return code;
-}
-
-static enum hs_code fail_memory(struct hs_error *err)
-{
-	return hs_pg_fail(err, HS_NO_MEMORY, "not enough memory");
 }
 
 #define NO_RIGHT "42501"
@@ -128,14 +121,6 @@ enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresu
 }
 
 /* -- sessions --------------------------------------------------------------------------------------------- */
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void swallow_notice(void *context, const char *message)
 {
@@ -247,7 +232,7 @@ static enum hs_code fail_url(const char *url, char *message, struct hs_error *er
 	if (quoted)
 		strcpy(quoted, "...");
 	code = message ? hs_pg_fail(err, HS_INVALID_URL, "libpq does not take the URL: %s", message)
-		: fail_memory(err);
+		: hs_driver_no_memory(err);
 	PQfreemem(message);
 	return code;
 }
@@ -276,7 +261,7 @@ static enum hs_code connect_once(const struct hs_pg_pool *pool, struct hs_pg_ses
 	snprintf(timeout, sizeof timeout, "%d", seconds > 2 ? seconds : 2);
 	session->connection = PQconnectdbParams(names + patient, values + patient, 1);
 	if (!session->connection)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	PQsetNoticeProcessor(session->connection, swallow_notice, NULL);
 	if (PQstatus(session->connection) == CONNECTION_OK)
 		return HS_OK;
@@ -288,13 +273,13 @@ static enum hs_code connect_to(const struct hs_pg_pool *pool, struct hs_pg_sessi
 			       struct hs_error *err)
 {
 	const struct timespec pause = {.tv_nsec = 100000000};
-	int64_t deadline = monotonic_ms() + pool->acquire_timeout;
+	int64_t deadline = hs_monotonic_ms() + pool->acquire_timeout;
 	enum hs_code code;
 
 	for (;;) {
 		code = connect_once(pool, session, err);
 		/* A server that is starting up, or recovering, is worth waiting for. */
-		if (code != HS_CONNECTION || monotonic_ms() >= deadline || PQping(pool->location) != PQPING_REJECT)
+		if (code != HS_CONNECTION || hs_monotonic_ms() >= deadline || PQping(pool->location) != PQPING_REJECT)
 			return code;
 		PQfinish(session->connection);
 		nanosleep(&pause, NULL);
@@ -308,7 +293,7 @@ static enum hs_code new_session(const struct hs_pg_pool *pool, struct hs_pg_sess
 	enum hs_code code;
 
 	if (!session)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	session->process = (int)getpid();
 	session->replan_at = PG_REPLAN_FIRST;
 	code = connect_to(pool, session, err);
@@ -333,7 +318,7 @@ static void drop(struct hs_pg_pool *pool, struct hs_pg_session *session)
 /* The list is in the order of use, so what has been idle for too long stands at its end. */
 static void drop_idle(struct hs_pg_pool *pool)
 {
-	int64_t since = monotonic_ms() - pool->idle_timeout;
+	int64_t since = hs_monotonic_ms() - pool->idle_timeout;
 	struct hs_pg_session **link = &pool->idle, *session;
 
 	while (*link && (*link)->idle_since > since)
@@ -374,7 +359,7 @@ void hs_pg_give(struct hs_pg_pool *pool, struct hs_pg_session *session)
 		drop(pool, session);
 		return;
 	}
-	session->idle_since = monotonic_ms();
+	session->idle_since = hs_monotonic_ms();
 	session->next = pool->idle;
 	pool->idle = session;
 	drop_idle(pool);
@@ -475,7 +460,7 @@ enum hs_code hs_pg_join(const struct hs_open *how, struct hs_pg_pool **joined, s
 	else
 		pool = new_pool(how);
 	if (!pool)
-		return fail_memory(err);
+		return hs_driver_no_memory(err);
 	code = fill_pool(pool, err);
 	if (code) {
 		hs_pg_leave(pool);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,21 +49,6 @@ struct hs_db {
 };
 
 /* -- failures ------------------------------------------------------------------------------------------ */
-
-static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static enum hs_code fail(struct hs_error *err, enum hs_code code, const char *format, ...)
-{
-	va_list args;
-
-	memset(err, 0, sizeof *err);
-	err->code = code;
-	va_start(args, format);
-	vsnprintf(err->message, sizeof err->message, format, args);
-	va_end(args);
-	return code;
-}
 
 static bool is_no_space(int number)
 {
@@ -111,32 +95,24 @@ static enum hs_code fail_sqlite(struct hs_db *db, int rc, struct hs_error *err)
 
 	switch (code) {
 	case HS_BUSY:
-		return fail(err, code, "another process is using the database; gave up after %d ms "
-			    "(busy_timeout)", db->busy_timeout);
+		return hs_driver_fail(err, code, "another process is using the database; gave up after %d ms "
+				      "(busy_timeout)", db->busy_timeout);
 	case HS_FULL:
-		return fail(err, code, "no space left for the database: %s", sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, code, "no space left for the database: %s", sqlite3_errmsg(db->sqlite));
 	case HS_READONLY:
-		return fail(err, code, "the database cannot be written: %s", sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, code, "the database cannot be written: %s", sqlite3_errmsg(db->sqlite));
 	case HS_CORRUPT:
-		return fail(err, code, "the database file is damaged: %s", sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, code, "the database file is damaged: %s", sqlite3_errmsg(db->sqlite));
 	case HS_UNSUPPORTED:
-		return fail(err, code, "'%s' has a write-ahead log, which does not work where it is; open it with "
-			    "journal=truncate on another disk, and bring it back",
-			    sqlite3_db_filename(db->sqlite, "main"));
+		return hs_driver_fail(err, code, "'%s' has a write-ahead log, which does not work where it is; open it with "
+				      "journal=truncate on another disk, and bring it back",
+				      sqlite3_db_filename(db->sqlite, "main"));
 	default:
-		return fail(err, code, "SQLite: %s", sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, code, "SQLite: %s", sqlite3_errmsg(db->sqlite));
 	}
 }
 
 /* -- waiting for other processes ------------------------------------------------------------------------- */
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Waits a random time, longer with each try: equal waits would keep many writers in step. */
 static int wait_for_lock(void *context, int tries)
@@ -145,8 +121,8 @@ static int wait_for_lock(void *context, int tries)
 	int64_t limit = 2 << (tries < 5 ? tries : 5), ms;
 
 	if (tries == 0)
-		db->busy_since = monotonic_ms();
-	if (monotonic_ms() - db->busy_since >= db->busy_timeout)
+		db->busy_since = hs_monotonic_ms();
+	if (hs_monotonic_ms() - db->busy_since >= db->busy_timeout)
 		return 0;
 	db->jitter ^= db->jitter << 13;
 	db->jitter ^= db->jitter >> 7;
@@ -175,7 +151,7 @@ static enum hs_code prepare(struct hs_db *db, const char *sql, sqlite3_stmt **pa
 	int rc = SQLITE_OK;
 
 	if (!text)
-		return fail(err, HS_NO_MEMORY, "not enough memory");
+		return hs_driver_no_memory(err);
 	for (char *s = strchr(text, '$'); s; s = strchr(s + 1, '$'))
 		if (s[1] >= '0' && s[1] <= '9')
 			*s = '?';
@@ -315,7 +291,7 @@ static enum hs_code fill_slot(struct hs_db *db, int slot, const char *sql, struc
 	empty_slot(db, slot);
 	db->cache[slot].sql = sqlite3_mprintf("%s", sql);
 	if (!db->cache[slot].sql)
-		return fail(err, HS_NO_MEMORY, "not enough memory");
+		return hs_driver_no_memory(err);
 	return prepare(db, sql, &db->cache[slot].statement, 1, err);
 }
 
@@ -368,7 +344,7 @@ static int allow(void *context, int action, const char *first, const char *secon
 
 static int is_late(void *context)
 {
-	return monotonic_ms() > *(const int64_t *)context;
+	return hs_monotonic_ms() > *(const int64_t *)context;
 }
 
 static enum hs_code prepare_question(struct hs_db *db, const struct hs_question *question, sqlite3_stmt **statement,
@@ -378,14 +354,14 @@ static enum hs_code prepare_question(struct hs_db *db, const struct hs_question 
 	int rc = sqlite3_prepare_v2(db->sqlite, question->sql, -1, statement, &rest);
 
 	if (rc == SQLITE_AUTH || (rc == SQLITE_OK && !sqlite3_stmt_readonly(*statement)))
-		return fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
-			    rc ? sqlite3_errmsg(db->sqlite) : "this one would write");
+		return hs_driver_fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
+				      rc ? sqlite3_errmsg(db->sqlite) : "this one would write");
 	if (rc != SQLITE_OK)
 		return fail_sqlite(db, rc, err);
 	if (!*statement || *rest)
-		return fail(err, HS_QUERY, "this is not one statement");
+		return hs_driver_fail(err, HS_QUERY, "this is not one statement");
 	if (sqlite3_column_count(*statement) > HS_QUESTION_COLUMNS)
-		return fail(err, HS_UNSUPPORTED, "more than %d columns", HS_QUESTION_COLUMNS);
+		return hs_driver_fail(err, HS_UNSUPPORTED, "more than %d columns", HS_QUESTION_COLUMNS);
 	return HS_OK;
 }
 
@@ -401,7 +377,7 @@ static enum hs_code bind_question(struct hs_db *db, const struct hs_question *qu
 		const struct hs_value *value;
 
 		if (number < 1 || number > question->count)
-			return fail(err, HS_QUERY, "the parameter %s has no value", name ? name : "?");
+			return hs_driver_fail(err, HS_QUERY, "the parameter %s has no value", name ? name : "?");
 		value = &question->values[number - 1];
 		if (value->type == HS_REAL)
 			rc = sqlite3_bind_double(statement, i, value->r);
@@ -421,7 +397,7 @@ static enum hs_code tell_names(const struct hs_question *question, sqlite3_stmt 
 	for (int i = 0; i < columns; i++) {
 		const char *name = sqlite3_column_name(statement, i);
 
-		names[i] = (struct hs_value){.type = HS_TEXT, .s = name ? name : "", .n = name ? strlen(name) : 0};
+		names[i] = hs_driver_text(name ? name : "");
 	}
 	return question->names(question->context, names, columns, err);
 }
@@ -441,10 +417,10 @@ static enum hs_code answer(struct hs_db *db, const struct hs_question *question,
 	if (code)
 		return code == HS_STOP ? HS_OK : code;
 	if (rc == SQLITE_INTERRUPT)
-		return fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+		return hs_fail_late(question, err);
 	if (rc == SQLITE_AUTH)
-		return fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
-			    sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, HS_READONLY, "only a SELECT that reads the database is answered: %s",
+				      sqlite3_errmsg(db->sqlite));
 	return rc == SQLITE_DONE ? HS_OK : fail_sqlite(db, rc, err);
 }
 
@@ -472,7 +448,7 @@ static void unlimit(struct hs_db *db, const int before[QUESTION_LIMITS])
 
 static enum hs_code sqlite_ask(struct hs_db *db, const struct hs_question *question, struct hs_error *err)
 {
-	int64_t end = monotonic_ms() + question->timeout;
+	int64_t end = hs_monotonic_ms() + question->timeout;
 	sqlite3_stmt *statement = NULL;
 	int limits[QUESTION_LIMITS];
 	enum hs_code code;
@@ -631,12 +607,12 @@ static enum hs_code look(struct hs_db *db, int64_t *version, struct hs_error *er
 
 static enum hs_code sqlite_wait(struct hs_db *db, int milliseconds, struct hs_error *err)
 {
-	int64_t end = monotonic_ms() + milliseconds, version = db->data_version;
+	int64_t end = hs_monotonic_ms() + milliseconds, version = db->data_version;
 	int64_t pause = FIRST_PAUSE;
 
 	for (;;) {
 		enum hs_code code = look(db, &version, err);
-		int64_t left = end - monotonic_ms();
+		int64_t left = end - hs_monotonic_ms();
 
 		if (code || version != db->data_version || left <= 0) {
 			db->data_version = version;
@@ -663,10 +639,10 @@ static enum hs_code open_file(struct hs_db *db, const char *location, int flags,
 	int rc = sqlite3_open_v2(location, &db->sqlite, flags | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc != SQLITE_OK && !db->sqlite)
-		return fail(err, HS_NO_MEMORY, "not enough memory");
+		return hs_driver_no_memory(err);
 	if (rc != SQLITE_OK)
-		return fail(err, code_of(db->sqlite, sqlite3_extended_errcode(db->sqlite)), "cannot open '%s': %s",
-			    location, sqlite3_errmsg(db->sqlite));
+		return hs_driver_fail(err, code_of(db->sqlite, sqlite3_extended_errcode(db->sqlite)), "cannot open '%s': %s",
+				      location, sqlite3_errmsg(db->sqlite));
 	sqlite3_extended_result_codes(db->sqlite, 1);
 	sqlite3_busy_handler(db->sqlite, wait_for_lock, db);
 	return HS_OK;
@@ -684,8 +660,9 @@ static enum hs_code create_file(const struct hs_open *how, struct hs_error *err)
 	}
 	if (errno == EEXIST)
 		return HS_OK;
-	return fail(err, errno == ENOSPC || errno == EDQUOT ? HS_FULL : errno == EROFS ? HS_READONLY : HS_CONNECTION,
-		    "cannot create '%s': %s", how->location, strerror(errno));
+	return hs_driver_fail(err, errno == ENOSPC || errno == EDQUOT ? HS_FULL
+			      : errno == EROFS ? HS_READONLY : HS_CONNECTION,
+			      "cannot create '%s': %s", how->location, strerror(errno));
 }
 
 static enum hs_code check_exists(const struct hs_open *how, struct hs_error *err)
@@ -694,12 +671,12 @@ static enum hs_code check_exists(const struct hs_open *how, struct hs_error *err
 
 	if (stat(how->location, &status) == 0) {
 		if (S_ISDIR(status.st_mode))
-			return fail(err, HS_CONNECTION, "'%s' is a directory, not a database file", how->location);
+			return hs_driver_fail(err, HS_CONNECTION, "'%s' is a directory, not a database file", how->location);
 		return HS_OK;
 	}
 	if (errno == ENOENT || errno == ENOTDIR)
-		return fail(err, HS_NOT_FOUND, "there is no database '%s'", how->location);
-	return fail(err, HS_CONNECTION, "cannot open '%s': %s", how->location, strerror(errno));
+		return hs_driver_fail(err, HS_NOT_FOUND, "there is no database '%s'", how->location);
+	return hs_driver_fail(err, HS_CONNECTION, "cannot open '%s': %s", how->location, strerror(errno));
 }
 
 /* PATH as a file: URI that reads without locks or journals: for a file nobody can write to. */
@@ -729,10 +706,10 @@ static enum hs_code open_immutable(struct hs_db *db, const struct hs_open *how, 
 	enum hs_code code;
 
 	if (!uri || !wal) {
-		code = fail(err, HS_NO_MEMORY, "not enough memory");
+		code = hs_driver_no_memory(err);
 	} else if (stat(wal, &status) == 0 && status.st_size > 0) {
-		code = fail(err, HS_READONLY, "'%s' has a write-ahead log that can only be read where '%s-shm' "
-			    "can be written", how->location, how->location);
+		code = hs_driver_fail(err, HS_READONLY, "'%s' has a write-ahead log that can only be read where '%s-shm' "
+				      "can be written", how->location, how->location);
 	} else {
 		sqlite3_close(db->sqlite);
 		db->sqlite = NULL;
@@ -839,9 +816,10 @@ static enum hs_code try_wal(const char *location, struct hs_error *err)
 	if (code == HS_OK)
 		return HS_OK;
 	if (code == HS_FULL || code == HS_NO_MEMORY)
-		return fail(err, code, "there is no %s to try a write-ahead log where '%s' is",
-			    code == HS_FULL ? "space" : "memory", location);
-	return fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use journal=auto", location);
+		return hs_driver_fail(err, code, "there is no %s to try a write-ahead log where '%s' is",
+				      code == HS_FULL ? "space" : "memory", location);
+	return hs_driver_fail(err, HS_UNSUPPORTED, "a write-ahead log does not work where '%s' is; use journal=auto",
+			      location);
 }
 
 /* Checkpoints are ours where SQLite's own could meet in the way that loses pages. */
@@ -851,7 +829,7 @@ static enum hs_code guard_checkpoints(struct hs_db *db, const char *location, st
 		return HS_OK;
 	db->checkpoint_lock = sqlite3_mprintf("%s-checkpoint", location);
 	if (!db->checkpoint_lock)
-		return fail(err, HS_NO_MEMORY, "not enough memory");
+		return hs_driver_no_memory(err);
 	sqlite3_wal_autocheckpoint(db->sqlite, 0);
 	sqlite3_wal_hook(db->sqlite, count_wal_pages, db);
 	return HS_OK;
@@ -897,16 +875,16 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 	while (i < sizeof modes / sizeof *modes && strcmp(modes[i].name, wanted) != 0)
 		i++;
 	if (i == sizeof modes / sizeof *modes)
-		return fail(err, HS_INVALID_URL, "'%s' is no journal mode; use auto, wal, truncate, delete, "
-			    "persist or memory", wanted);
+		return hs_driver_fail(err, HS_INVALID_URL, "'%s' is no journal mode; use auto, wal, truncate, delete, "
+				      "persist or memory", wanted);
 	if (!automatic && strcmp(wanted, "wal") == 0 && strcmp(mode, "wal") != 0)
 		code = try_wal(how->location, err);
 	if (code)
 		return code;
 	code = pragma(db, modes[i].pragma, mode, err);
 	if (code == HS_OK && strcmp(mode, wanted) != 0)
-		return fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",
-			    mode, wanted);
+		return hs_driver_fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",
+				      mode, wanted);
 	if (code == HS_OK && strcmp(mode, "wal") == 0)
 		code = guard_checkpoints(db, how->location, err);
 	if (code == HS_OK && (strcmp(mode, "wal") == 0 || strcmp(mode, "persist") == 0))
@@ -927,7 +905,7 @@ static enum hs_code identify(struct hs_db *db, const struct hs_open *how, bool *
 		return code;
 	*fresh = strcmp(schema, "0") == 0 && strcmp(application, "0") == 0;
 	if (!*fresh && atoi(application) != APPLICATION_ID)
-		return fail(err, HS_MIGRATION, "'%s' is an SQLite database of another program", how->location);
+		return hs_driver_fail(err, HS_MIGRATION, "'%s' is an SQLite database of another program", how->location);
 	return HS_OK;
 }
 
@@ -983,7 +961,7 @@ static enum hs_code sqlite_open(const struct hs_open *how, struct hs_db **opened
 	enum hs_code code;
 
 	if (!db)
-		return fail(err, HS_NO_MEMORY, "not enough memory");
+		return hs_driver_no_memory(err);
 	db->busy_timeout = how->busy_timeout;
 	db->data_version = -1;
 	sqlite3_randomness(sizeof db->jitter, &db->jitter);
@@ -1007,14 +985,14 @@ static enum hs_code copy_pages(struct hs_db *db, sqlite3 *copy, struct hs_error 
 	int rc, tries = 0;
 
 	if (!backup)
-		return fail(err, HS_QUERY, "cannot copy the database: %s", sqlite3_errmsg(copy));
+		return hs_driver_fail(err, HS_QUERY, "cannot copy the database: %s", sqlite3_errmsg(copy));
 	do
 		rc = sqlite3_backup_step(backup, -1);
 	while ((rc == SQLITE_BUSY || rc == SQLITE_LOCKED) && wait_for_lock(db, tries++));
 	sqlite3_backup_finish(backup);
 	if (rc == SQLITE_DONE)
 		return HS_OK;
-	return fail(err, code_of(copy, rc), "cannot copy the database: %s", sqlite3_errstr(rc));
+	return hs_driver_fail(err, code_of(copy, rc), "cannot copy the database: %s", sqlite3_errstr(rc));
 }
 
 static enum hs_code sqlite_backup(struct hs_db *db, const char *path, struct hs_error *err)
@@ -1022,7 +1000,7 @@ static enum hs_code sqlite_backup(struct hs_db *db, const char *path, struct hs_
 	sqlite3 *copy = NULL;
 	int rc = sqlite3_open(path, &copy);
 	enum hs_code code = rc == SQLITE_OK ? copy_pages(db, copy, err)
-		: fail(err, HS_CONNECTION, "cannot create '%s': %s", path, sqlite3_errstr(rc));
+		: hs_driver_fail(err, HS_CONNECTION, "cannot create '%s': %s", path, sqlite3_errstr(rc));
 
 	sqlite3_close(copy);
 	return code;
@@ -1041,14 +1019,11 @@ static enum hs_code sqlite_describe(struct hs_db *db, hs_row_fn *row, void *cont
 	enum hs_code code = HS_OK;
 
 	if (location && *location)
-		code = row(context, (struct hs_value[]){{.type = HS_TEXT, .s = "location", .n = 8},
-			{.type = HS_TEXT, .s = location, .n = strlen(location)}}, 2, err);
+		code = row(context, (struct hs_value[]){hs_driver_text("location"), hs_driver_text(location)}, 2, err);
 	for (size_t i = 0; code == HS_OK && i < sizeof facts / sizeof *facts; i++) {
 		code = pragma(db, facts[i][1], value, err);
 		if (code == HS_OK)
-			code = row(context, (struct hs_value[]){
-				{.type = HS_TEXT, .s = facts[i][0], .n = strlen(facts[i][0])},
-				{.type = HS_TEXT, .s = value, .n = strlen(value)}}, 2, err);
+			code = row(context, (struct hs_value[]){hs_driver_text(facts[i][0]), hs_driver_text(value)}, 2, err);
 	}
 	return code;
 }

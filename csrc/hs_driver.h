@@ -2,14 +2,18 @@
  *
  * A driver is one const struct of functions and a table of statement texts. It runs statements
  * and transactions, maps the database's failures to codes, and knows nothing of hosts or events.
- * Each driver is a module of its own and uses no symbol of the core. */
+ * Each driver is a module of its own and uses no symbol of the core: what all do alike stands here. */
 #ifndef HS_DRIVER_H
 #define HS_DRIVER_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #define HS_DRIVER_ABI 4
 
@@ -51,6 +55,33 @@ struct hs_error {
 	const struct hs_host *current;	/* on a conflict: the host as it is now, or NULL */
 };
 
+/* Makes *ERR a failure with this message and nothing else, and returns CODE. */
+static inline enum hs_code __attribute__((format(printf, 3, 0)))
+hs_fill_error(struct hs_error *err, enum hs_code code, const char *format, va_list args)
+{
+	memset(err, 0, sizeof *err);
+	err->code = code;
+	vsnprintf(err->message, sizeof err->message, format, args);
+	return code;
+}
+
+/* How a driver fails. */
+static inline enum hs_code __attribute__((format(printf, 3, 4)))
+hs_driver_fail(struct hs_error *err, enum hs_code code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	hs_fill_error(err, code, format, args);
+	va_end(args);
+	return code;
+}
+
+static inline enum hs_code hs_driver_no_memory(struct hs_error *err)
+{
+	return hs_driver_fail(err, HS_NO_MEMORY, "not enough memory");
+}
+
 /* The last two are only what a question, see below, is about. */
 enum hs_type { HS_NULL, HS_INT, HS_TEXT, HS_BOOL, HS_REAL };
 
@@ -61,6 +92,12 @@ struct hs_value {
 	const char *s;		/* n bytes and a NUL after them; in a row never NULL */
 	size_t n;
 };
+
+/* S is not NULL. */
+static inline struct hs_value hs_driver_text(const char *s)
+{
+	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
+}
 
 /* Called for each row; the values live until it returns. HS_STOP ends the statement early and
  * is passed on as HS_OK by the driver; any other code but HS_OK ends it and is passed on.
@@ -82,6 +119,18 @@ struct hs_question {
 
 enum { HS_QUESTION_COLUMNS = 100 };
 
+/* What all say of a question that took too long, or that is more than one: WHAT stands in it. */
+static inline enum hs_code hs_fail_late(const struct hs_question *question, struct hs_error *err)
+{
+	return hs_driver_fail(err, HS_QUERY, "the answer took longer than %d ms (timeout)", question->timeout);
+}
+
+static inline enum hs_code hs_fail_refused(const char *what, struct hs_error *err)
+{
+	return hs_driver_fail(err, HS_READONLY, "only a SELECT that reads the tables is answered, and '%s' could do more",
+			      what);
+}
+
 /* What a database writes for a number too large or too exact for an HS_INT or HS_REAL stays the text it is;
  * an integer that fits becomes one. */
 static inline void hs_value_shrink(struct hs_value *value)
@@ -95,6 +144,15 @@ static inline void hs_value_shrink(struct hs_value *value)
 		return;
 	value->type = HS_INT;
 	value->i = strtoll(value->s, NULL, 10);
+}
+
+/* Of a clock that nobody sets. */
+static inline int64_t hs_monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* How to open a database. Strings are never NULL unless said so. */

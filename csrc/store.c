@@ -14,9 +14,7 @@ struct hs_value hs_int(int64_t i)
 
 struct hs_value hs_text_value(const char *s)
 {
-	if (!s)
-		return (struct hs_value){.type = HS_NULL};
-	return (struct hs_value){.type = HS_TEXT, .s = s, .n = strlen(s)};
+	return s ? hs_driver_text(s) : (struct hs_value){.type = HS_NULL};
 }
 
 struct hs_value hs_time_value(int64_t time)

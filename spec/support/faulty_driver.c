@@ -39,10 +39,7 @@ static char at_open[256];		/* SQL every new connection runs first, or "" */
 
 static enum hs_code fail(enum hs_code code, struct hs_error *err)
 {
-	memset(err, 0, sizeof *err);
-	err->code = code;
-	snprintf(err->message, sizeof err->message, "call %ld failed as the test wanted", calls);
-	return code;
+	return hs_driver_fail(err, code, "call %ld failed as the test wanted", calls);
 }
 
 static bool is_due(void)
