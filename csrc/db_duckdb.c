@@ -264,6 +264,16 @@ static bool append_row(duckdb_appender appender, const struct hs_value *values)
 	return state == DUCKDB_SUCCESS && duckdb_appender_end_row(appender) == DUCKDB_SUCCESS;
 }
 
+static enum hs_code fail_append(const struct hs_db *db, duckdb_appender appender, struct hs_error *err)
+{
+	duckdb_error_data failure = duckdb_appender_error_data(appender);
+	enum hs_code code = hs_duck_fail(&db->session, duckdb_error_data_error_type(failure),
+					 duckdb_error_data_message(failure), err);
+
+	duckdb_destroy_error_data(&failure);
+	return code;
+}
+
 static enum hs_code append_queue(struct hs_db *db, struct hs_error *err)
 {
 	duckdb_appender appender = NULL;
@@ -273,7 +283,7 @@ static enum hs_code append_queue(struct hs_db *db, struct hs_error *err)
 	for (int i = 0; done && i < db->queue_count; i++)
 		done = append_row(appender, db->queue[i].note.values);
 	if (!done || duckdb_appender_flush(appender))
-		code = hs_duck_fail_as(&db->session, duckdb_appender_error(appender), err);
+		code = fail_append(db, appender, err);
 	duckdb_appender_destroy(&appender);
 	return code;
 }

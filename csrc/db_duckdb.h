@@ -70,9 +70,12 @@ bool hs_duck_sleep(int64_t milliseconds);
 
 /* -- statements and their rows: db_duckdb_rows.c ---------------------------------------------------- */
 
-/* What DuckDB means by MESSAGE; and a failure that says so. */
-enum hs_code hs_duck_code_of(const char *message);
-enum hs_code hs_duck_fail_as(const struct hs_duck_session *session, const char *message, struct hs_error *err);
+/* A failure of DuckDB. TYPE is DUCKDB_ERROR_INVALID where it gives none. */
+enum hs_code hs_duck_fail(const struct hs_duck_session *session, duckdb_error_type type, const char *message,
+			  struct hs_error *err);
+enum hs_code hs_duck_fail_result(const struct hs_duck_session *session, duckdb_result *result, struct hs_error *err);
+/* The errno of the call of the system that MESSAGE tells of, or 0. */
+int hs_duck_system_error(const char *message);
 
 /* Runs text of any number of statements. */
 enum hs_code hs_duck_execute(struct hs_duck_session *session, const char *sql, struct hs_error *err);

@@ -136,7 +136,7 @@ static enum hs_code prepare(struct asked *asked, const char *sql, struct hs_duck
 			    struct hs_error *err)
 {
 	if (duckdb_prepare(asked->session->connection, sql, &statement->prepared))
-		return hs_duck_fail_as(asked->session, duckdb_prepare_error(statement->prepared), err);
+		return hs_duck_fail(asked->session, DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement->prepared), err);
 	statement->asked = true;
 	statement->count = (int)duckdb_nparams(statement->prepared);
 	if (statement->count > asked->question->count)

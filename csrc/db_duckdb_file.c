@@ -168,15 +168,22 @@ static enum hs_code fail_locked(const struct hs_open *how, const char *message, 
 			      stop ? (int)(stop - who - 8) : 0, stop ? who + 8 : "", how->busy_timeout);
 }
 
+static bool says_damaged(const char *message)
+{
+	return strstr(message, "Corrupt database file") || strstr(message, "Corrupt WAL") ||
+	       strstr(message, "not a valid DuckDB database file");
+}
+
+/* Of opening DuckDB has a message alone: no type, as it has of statements, and no number. */
 static enum hs_code fail_open(const struct hs_open *how, const char *message, struct hs_error *err)
 {
-	enum hs_code code = hs_duck_code_of(message);
-
 	if (strstr(message, "Could not set lock on file"))
 		return fail_locked(how, message, err);
-	if (code == HS_CORRUPT)
-		return hs_driver_fail(err, code, "'%s' is no database of DuckDB, or damaged: %s", how->location, message);
-	return hs_driver_fail(err, code == HS_QUERY ? HS_CONNECTION : code, "cannot open '%s': %s", how->location, message);
+	if (says_damaged(message))
+		return hs_driver_fail(err, HS_CORRUPT, "'%s' is no database of DuckDB, or damaged: %s", how->location,
+				      message);
+	return hs_driver_fail(err, hs_code_of_system(hs_duck_system_error(message), HS_CONNECTION),
+			      "cannot open '%s': %s", how->location, message);
 }
 
 static enum hs_code open_once(const struct hs_open *how, struct hs_duck_instance *instance, struct hs_error *err)

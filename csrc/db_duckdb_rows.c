@@ -2,6 +2,7 @@
  *
  * Rows are handed on as they come, so a long answer is never held all at once. DuckDB plans a
  * statement whenever it is run: a prepared one saves no more than reading its text. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,29 +11,44 @@
 
 /* -- failures ------------------------------------------------------------------------------------------ */
 
-static bool says(const char *message, const char *what)
+/* DuckDB tells of a call of the system that failed by the system's words for it, which are those of the language
+ * of this process. There is no number of it, and errno may be that of another thread. */
+int hs_duck_system_error(const char *message)
 {
-	return strstr(message, what) != NULL;
+	int number = 1;
+
+	while (number <= EHWPOISON && !strstr(message, strerror(number)))
+		number++;
+	return number <= EHWPOISON ? number : 0;
 }
 
-/* DuckDB tells kinds of failures by a word in front, and the rest in English alone. */
-enum hs_code hs_duck_code_of(const char *message)
+/* Of preparing and starting a statement DuckDB gives no type, but the message begins with its name. */
+static duckdb_error_type type_in(const char *message)
 {
-	if (says(message, "Duplicate key \"") || says(message, "violation: duplicate key \""))
-		return HS_DUPLICATE;
-	if (says(message, "No space left") || says(message, "Disk quota") || says(message, "File too large"))
-		return HS_FULL;
-	if (says(message, "in read-only mode") || says(message, "Read-only file system"))
-		return HS_READONLY;
-	if (says(message, "Corrupt database file") || says(message, "not a valid DuckDB database file") ||
-	    says(message, "checksum"))
-		return HS_CORRUPT;
-	return HS_QUERY;
+	return strncmp(message, "IO Error: ", 10) == 0 ? DUCKDB_ERROR_IO
+		: strncmp(message, "FATAL Error: ", 13) == 0 ? DUCKDB_ERROR_FATAL : DUCKDB_ERROR_INVALID;
 }
 
-enum hs_code hs_duck_fail_as(const struct hs_duck_session *session, const char *message, struct hs_error *err)
+static enum hs_code code_of(duckdb_error_type type, const char *message)
 {
-	enum hs_code code = hs_duck_code_of(message);
+	int number = hs_duck_system_error(message);
+
+	switch (type == DUCKDB_ERROR_INVALID ? type_in(message) : type) {
+	/* Of a key: what other constraints are about has the core checked. */
+	case DUCKDB_ERROR_CONSTRAINT: return HS_DUPLICATE;
+	/* What was read without a failure and yet is not right. */
+	case DUCKDB_ERROR_IO: return number ? hs_code_of_system(number, HS_QUERY) : HS_CORRUPT;
+	/* What a commit could not write; FATAL is all from then on until the file is opened again. */
+	case DUCKDB_ERROR_TRANSACTION:
+	case DUCKDB_ERROR_FATAL: return hs_code_of_system(number, HS_QUERY);
+	default: return HS_QUERY;
+	}
+}
+
+enum hs_code hs_duck_fail(const struct hs_duck_session *session, duckdb_error_type type, const char *message,
+			  struct hs_error *err)
+{
+	enum hs_code code = code_of(type, message);
 
 	switch (code) {
 	case HS_FULL:
@@ -44,6 +60,11 @@ enum hs_code hs_duck_fail_as(const struct hs_duck_session *session, const char *
 	default:
 		return hs_driver_fail(err, code, "DuckDB: %s", message);
 	}
+}
+
+enum hs_code hs_duck_fail_result(const struct hs_duck_session *session, duckdb_result *result, struct hs_error *err)
+{
+	return hs_duck_fail(session, duckdb_result_error_type(result), duckdb_result_error(result), err);
 }
 
 /* -- preparing and binding ----------------------------------------------------------------------------------- */
@@ -114,7 +135,7 @@ static enum hs_code prepare_one(struct hs_duck_session *session, const char *sql
 	if (!text)
 		return hs_driver_no_memory(err);
 	if (duckdb_prepare(session->connection, text, &statement->prepared))
-		code = hs_duck_fail_as(session, duckdb_prepare_error(statement->prepared), err);
+		code = hs_duck_fail(session, DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement->prepared), err);
 	else
 		statement->writes = duckdb_prepared_statement_type(statement->prepared) != DUCKDB_STATEMENT_TYPE_SELECT;
 	free(text);
@@ -161,7 +182,7 @@ enum hs_code hs_duck_bind(const struct hs_duck_session *session, const struct hs
 		state = bind_value(statement->prepared, (idx_t)i + 1, number <= count ? &values[number - 1] : NULL);
 	}
 	return state == DUCKDB_SUCCESS ? HS_OK
-		: hs_duck_fail_as(session, duckdb_prepare_error(statement->prepared), err);
+		: hs_duck_fail(session, DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement->prepared), err);
 }
 
 /* -- rows ----------------------------------------------------------------------------------------------------- */
@@ -175,9 +196,9 @@ enum hs_code hs_duck_start(const struct hs_duck_session *session, const struct h
 	*rows = (struct hs_duck_rows){.session = session, .asked = statement->asked};
 	if (statement->writes ? duckdb_pending_prepared(statement->prepared, &pending)
 			      : duckdb_pending_prepared_streaming(statement->prepared, &pending))
-		code = hs_duck_fail_as(session, duckdb_pending_error(pending), err);
+		code = hs_duck_fail(session, DUCKDB_ERROR_INVALID, duckdb_pending_error(pending), err);
 	else if (duckdb_execute_pending(pending, &rows->result))
-		code = hs_duck_fail_as(session, duckdb_result_error(&rows->result), err);
+		code = hs_duck_fail_result(session, &rows->result, err);
 	else if (duckdb_result_return_type(rows->result) == DUCKDB_RESULT_TYPE_QUERY_RESULT)
 		rows->columns = (int)duckdb_column_count(&rows->result);
 	duckdb_destroy_pending(&pending);
@@ -207,7 +228,7 @@ static enum hs_code fetch(struct hs_duck_rows *rows, struct hs_error *err)
 	rows->next = 0;
 	if (!rows->chunk) {
 		message = duckdb_result_error(&rows->result);
-		return message && *message ? hs_duck_fail_as(rows->session, message, err) : HS_STOP;
+		return message && *message ? hs_duck_fail_result(rows->session, &rows->result, err) : HS_STOP;
 	}
 	for (int i = 0; i < rows->columns; i++) {
 		duckdb_vector vector = duckdb_data_chunk_get_vector(rows->chunk, (idx_t)i);
@@ -324,7 +345,7 @@ enum hs_code hs_duck_execute(struct hs_duck_session *session, const char *sql, s
 	enum hs_code code = HS_OK;
 
 	if (duckdb_query(session->connection, sql, &result))
-		code = hs_duck_fail_as(session, duckdb_result_error(&result), err);
+		code = hs_duck_fail_result(session, &result, err);
 	duckdb_destroy_result(&result);
 	return code;
 }

@@ -50,20 +50,11 @@ struct hs_db {
 
 /* -- failures ------------------------------------------------------------------------------------------ */
 
-static bool is_no_space(int number)
-{
-	return number == ENOSPC || number == EDQUOT || number == EFBIG;
-}
-
 /* Why a call on a file failed. Of a commit SQLite does not note it: then it stands in errno, which is 0 before
  * each statement. */
 static enum hs_code code_of_system(sqlite3 *sqlite, enum hs_code other)
 {
-	int noted = sqlite3_system_errno(sqlite);
-
-	if (is_no_space(noted) || is_no_space(errno))
-		return HS_FULL;
-	return noted == EROFS || errno == EROFS ? HS_READONLY : other;
+	return hs_code_of_system(sqlite3_system_errno(sqlite), hs_code_of_system(errno, other));
 }
 
 static enum hs_code code_of(sqlite3 *sqlite, int rc)
@@ -660,9 +651,8 @@ static enum hs_code create_file(const struct hs_open *how, struct hs_error *err)
 	}
 	if (errno == EEXIST)
 		return HS_OK;
-	return hs_driver_fail(err, errno == ENOSPC || errno == EDQUOT ? HS_FULL
-			      : errno == EROFS ? HS_READONLY : HS_CONNECTION,
-			      "cannot create '%s': %s", how->location, strerror(errno));
+	return hs_driver_fail(err, hs_code_of_system(errno, HS_CONNECTION), "cannot create '%s': %s", how->location,
+			      strerror(errno));
 }
 
 static enum hs_code check_exists(const struct hs_open *how, struct hs_error *err)
@@ -804,7 +794,7 @@ static enum hs_code try_wal(const char *location, struct hs_error *err)
 	if (path) {
 		*suffix = '\0';
 		fd = mkstemp(path);
-		code = fd >= 0 ? make_wal(path) : is_no_space(errno) ? HS_FULL : HS_UNSUPPORTED;
+		code = fd >= 0 ? make_wal(path) : hs_code_of_system(errno, HS_UNSUPPORTED);
 	}
 	if (fd >= 0)
 		close(fd);

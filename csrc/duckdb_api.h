@@ -11,7 +11,7 @@
 
 typedef uint64_t idx_t;
 typedef struct duckdb_handle *duckdb_database, *duckdb_connection, *duckdb_config, *duckdb_prepared_statement,
-	*duckdb_pending_result, *duckdb_appender, *duckdb_data_chunk, *duckdb_vector;
+	*duckdb_pending_result, *duckdb_appender, *duckdb_data_chunk, *duckdb_vector, *duckdb_error_data;
 
 typedef enum { DUCKDB_SUCCESS, DUCKDB_ERROR } duckdb_state;
 
@@ -26,6 +26,12 @@ typedef enum { DUCKDB_STATEMENT_TYPE_SELECT = 1 } duckdb_statement_type;
 
 /* What a statement gave: rows, or how many rows it has changed as if that were one. */
 typedef enum { DUCKDB_RESULT_TYPE_QUERY_RESULT = 3 } duckdb_result_type;
+
+/* Of what kind a failure is; there are more. */
+typedef enum {
+	DUCKDB_ERROR_INVALID = 0, DUCKDB_ERROR_TRANSACTION = 10, DUCKDB_ERROR_CONSTRAINT = 18, DUCKDB_ERROR_IO = 28,
+	DUCKDB_ERROR_FATAL = 30,
+} duckdb_error_type;
 
 /* All but the last belong to interfaces that DuckDB has given up. */
 typedef struct {
@@ -98,10 +104,13 @@ duckdb_state duckdb_execute_pending(duckdb_pending_result pending, duckdb_result
 void duckdb_destroy_pending(duckdb_pending_result *pending);
 
 /* Many rows into a table at once, within the transaction of the connection. The values of a row in the order
- * of the columns; duckdb_appender_error is the reason of the last failure. */
+ * of the columns; duckdb_appender_error_data is the last failure, to be destroyed. */
 duckdb_state duckdb_appender_create(duckdb_connection connection, const char *schema, const char *table,
 				    duckdb_appender *appender);
-const char *duckdb_appender_error(duckdb_appender appender);
+duckdb_error_data duckdb_appender_error_data(duckdb_appender appender);
+duckdb_error_type duckdb_error_data_error_type(duckdb_error_data failure);
+const char *duckdb_error_data_message(duckdb_error_data failure);
+void duckdb_destroy_error_data(duckdb_error_data *failure);
 duckdb_state duckdb_append_int64(duckdb_appender appender, int64_t value);
 duckdb_state duckdb_append_varchar_length(duckdb_appender appender, const char *text, idx_t length);
 duckdb_state duckdb_append_null(duckdb_appender appender);
@@ -110,6 +119,7 @@ duckdb_state duckdb_appender_flush(duckdb_appender appender);
 duckdb_state duckdb_appender_destroy(duckdb_appender *appender);
 
 const char *duckdb_result_error(duckdb_result *result);
+duckdb_error_type duckdb_result_error_type(duckdb_result *result);
 duckdb_result_type duckdb_result_return_type(duckdb_result result);
 idx_t duckdb_column_count(duckdb_result *result);
 duckdb_type duckdb_column_type(duckdb_result *result, idx_t column);

@@ -6,6 +6,7 @@
 #ifndef HS_DRIVER_H
 #define HS_DRIVER_H
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,6 +81,18 @@ hs_driver_fail(struct hs_error *err, enum hs_code code, const char *format, ...)
 static inline enum hs_code hs_driver_no_memory(struct hs_error *err)
 {
 	return hs_driver_fail(err, HS_NO_MEMORY, "not enough memory");
+}
+
+/* What it means for a database that a call of the system failed with NUMBER; OTHER where that depends on the call. */
+static inline enum hs_code hs_code_of_system(int number, enum hs_code other)
+{
+	switch (number) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG: return HS_FULL;
+	case EROFS: return HS_READONLY;
+	default: return other;
+	}
 }
 
 /* The last two are only what a question, see below, is about. */

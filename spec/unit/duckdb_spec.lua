@@ -198,15 +198,17 @@ describe("a DuckDB file", function()
     store:close()
     local bytes = system.read(path())
     local place = assert(bytes:find("HostCreated", 1, true) or bytes:find("10.0.0.7", 1, true))
-    system.write(path(), bytes:sub(1, place - 1) .. "X" .. bytes:sub(place + 1))
-    local reader, err = hoststore.open(backend.url, { readonly = true })
-    if reader then
-      local report
-      report, err = reader:verify()
-      assert.is_nil(report)
-      reader:close()
+    for _, damaged in ipairs { bytes:sub(1, place - 1) .. "X" .. bytes:sub(place + 1), bytes:sub(1, place) } do
+      system.write(path(), damaged)
+      local reader, err = hoststore.open(backend.url, { readonly = true })
+      if reader then
+        local report
+        report, err = reader:verify()
+        assert.is_nil(report)
+        reader:close()
+      end
+      assert.equal("corrupt", err.code, err.message)
     end
-    assert.equal("corrupt", err.code, err.message)
   end)
 end)
 
@@ -219,11 +221,26 @@ if unshare then
     before_each(function() directory = system.directory() end)
     after_each(function() system.remove(directory) end)
 
-    it("gives full, loses nothing, is read, and goes on when there is room", function()
-      assert.equal("failed as\tfull\nagain as\tfull\nall are read\ttrue\nall are there\ttrue\n" ..
+    -- READ is what comes of reading it.
+    local function try(environment, size, room, bytes, read)
+      local disk = directory .. "/disk"
+      assert.equal("failed as\tfull\nagain as\tfull\nall are read\t" .. read .. "\nall are there\ttrue\n" ..
         "with room again it goes on\ttrue\n", (system.run(unshare .. "sh -c " .. system.quote(
-        "mount -t tmpfs -o size=6m none " .. system.quote(directory) .. " && exec " ..
-        system.lua("spec/support/full_duckdb.lua", directory)))))
+        ("mkdir %s && mount -t tmpfs -o size=%dm none %s && exec env %s "):format(disk, size, disk, environment) ..
+        system.lua("spec/support/full_duckdb.lua", disk, room, bytes)))))
+    end
+
+    it("gives full, loses nothing, is read, and goes on when there is room", function()
+      try("LC_ALL=C", 6, 1, 20000, "true")
+    end)
+
+    it("gives full, too, in a program that speaks another language", function()
+      system.run("localedef -c -i de_DE -f UTF-8 " .. directory .. "/de_DE.UTF-8")
+      try("LOCPATH=" .. directory .. " LC_ALL=de_DE.UTF-8 LANGUAGE=de", 6, 1, 20000, "true")
+    end)
+
+    it("is full for readers, too, until it is opened again, when its log could not be merged", function()
+      try("LC_ALL=C", 44, 18, 200000, "full")
     end)
   end)
 end
