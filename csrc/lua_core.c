@@ -1765,47 +1765,6 @@ static int core_format_time(lua_State *L)
 	return 1;
 }
 
-/* escape_utf8(text): each byte that is no UTF-8 becomes \udcXX, as JSON can carry it */
-static int core_escape_utf8(lua_State *L)
-{
-	static const char hex[] = "0123456789abcdef";
-	size_t length, start = 0;
-	const char *text = luaL_checklstring(L, 1, &length);
-	luaL_Buffer buffer;
-
-	if (hs_is_utf8(text, length)) {
-		lua_settop(L, 1);
-		return 1;
-	}
-	luaL_buffinit(L, &buffer);
-	while (start < length) {
-		size_t n = 1;
-
-		while (n <= 4 && start + n <= length && !hs_is_utf8(text + start, n))
-			n++;
-		if (n <= 4 && start + n <= length) {
-			luaL_addlstring(&buffer, text + start, n);
-			start += n;
-		} else {
-			unsigned char c = (unsigned char)text[start++];
-			char escape[] = {'\\', 'u', 'd', 'c', hex[c >> 4], hex[c & 15]};
-
-			luaL_addlstring(&buffer, escape, sizeof escape);
-		}
-	}
-	luaL_pushresult(&buffer);
-	return 1;
-}
-
-/* set_encoder(fn): fn(value) -> JSON text, for metadata */
-static int core_set_encoder(lua_State *L)
-{
-	luaL_checktype(L, 1, LUA_TFUNCTION);
-	lua_settop(L, 1);
-	lua_setfield(L, LUA_REGISTRYINDEX, "hoststore.encode");
-	return 0;
-}
-
 /* depth(store): open transactions */
 static int core_depth(lua_State *L)
 {
@@ -1841,7 +1800,7 @@ static const luaL_Reg functions[] = {
 	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
 	{"ip_within", core_ip_within}, {"check_host", core_check_host}, {"host_line", core_host_line},
-	{"format_time", core_format_time}, {"escape_utf8", core_escape_utf8}, {"set_encoder", core_set_encoder},
+	{"format_time", core_format_time}, {"encode_json", core_encode_json},
 	{NULL, NULL},
 };
 

@@ -262,7 +262,7 @@ static enum hs_code take_list(lua_State *L, int arg, const char *field, struct h
 	return HS_OK;
 }
 
-static bool is_null(lua_State *L, int arg)
+bool is_null(lua_State *L, int arg)
 {
 	return lua_islightuserdata(L, arg) && !lua_touserdata(L, arg);
 }
@@ -392,28 +392,10 @@ const char *check_host_id(lua_State *L, int arg, int64_t *expected)
 
 /* -- options and filters ------------------------------------------------------------------------------------------------------ */
 
-/* The table at ARG as JSON text, by the encoder the Lua side has registered. */
-static const char *encode_json(lua_State *L, int arg, struct hs_arena *arena)
-{
-	const char *text;
-	char *copy;
-	size_t length;
-
-	lua_pushvalue(L, arg);
-	lua_getfield(L, LUA_REGISTRYINDEX, "hoststore.encode");
-	lua_insert(L, -2);
-	lua_call(L, 1, 1);
-	text = luaL_checklstring(L, -1, &length);
-	copy = hs_copy(arena, text, length);
-	if (!copy)
-		luaL_error(L, "not enough memory");
-	lua_pop(L, 1);
-	return copy;
-}
-
 struct hs_cause check_cause(lua_State *L, int arg, struct hs_arena *arena)
 {
 	struct hs_cause by = {0};
+	size_t length;
 
 	if (lua_isnoneornil(L, arg))
 		return by;
@@ -421,7 +403,7 @@ struct hs_cause check_cause(lua_State *L, int arg, struct hs_arena *arena)
 	by.reason = field_text(L, arg, "reason");
 	lua_getfield(L, arg, "metadata");
 	if (!lua_isnil(L, -1))
-		by.metadata = encode_json(L, lua_gettop(L), arena);
+		by.metadata = encode_json(L, lua_gettop(L), arena, &length);
 	lua_pop(L, 1);
 	return by;
 }

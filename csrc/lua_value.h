@@ -69,6 +69,12 @@ enum hs_code check_filter(lua_State *L, int arg, struct hs_store *store, struct 
 			  struct hs_arena *arena, struct hs_filter *filter, struct hs_error *err);
 /* actor, reason and metadata of an options table. */
 struct hs_cause check_cause(lua_State *L, int arg, struct hs_arena *arena);
+/* Whether the value is hoststore.null. */
+bool is_null(lua_State *L, int arg);
+/* The value as JSON text; raises when JSON cannot carry it. */
+const char *encode_json(lua_State *L, int arg, struct hs_arena *arena, size_t *length);
+/* encode_json(value) -> text, for Lua */
+int core_encode_json(lua_State *L);
 /* An array of texts; NULL when the value is nil. */
 const char *const *check_texts(lua_State *L, int arg, const char *name, struct hs_arena *arena, int *count);
 /* An id out of an id or a host; *EXPECTED is the host's version, or HS_EXPECT_ANY. */

@@ -89,10 +89,6 @@ function host_methods:history(options)
   return store_of(self):history(self.id, options)
 end
 
-core.set_encoder(function(value)
-  return require("hoststore.json").encode(value)
-end)
-
 --- Opens a store, and makes it when it is not there.
 ---@param url string  sqlite:///abs.db, sqlite:rel.db, a plain path, memory:, postgres://…, duckdb:///abs.duckdb
 ---@param options hoststore.OpenOptions?
