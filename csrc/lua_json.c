@@ -244,11 +244,14 @@ const char *encode_json(lua_State *L, int arg, struct hs_arena *arena, size_t *l
 
 int core_encode_json(lua_State *L)
 {
-	size_t length;
+	struct hs_arena *arena;
 	const char *text;
+	size_t length;
 
 	luaL_checkany(L, 1);
-	text = encode_json(L, 1, push_box(L), &length);
+	arena = push_box(L);
+	text = encode_json(L, 1, arena, &length);
 	lua_pushlstring(L, text, length);
+	empty_box(arena);
 	return 1;
 }
