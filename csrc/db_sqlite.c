@@ -839,6 +839,19 @@ static enum hs_code plan_reserve(struct hs_db *db, struct hs_error *err)
 	return execute(db, text, err);
 }
 
+/* When two want to change it at once, SQLite tells one of them that it is busy without asking whether it would wait. */
+static enum hs_code change_journal(struct hs_db *db, const char *sql, char mode[32], struct hs_error *err)
+{
+	int64_t end = hs_monotonic_ms() + db->busy_timeout;
+	enum hs_code code;
+	int tries = 0;
+
+	do
+		code = pragma(db, sql, mode, err);
+	while (code == HS_BUSY && hs_monotonic_ms() < end && wait_for_lock(db, tries++));
+	return code;
+}
+
 static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, bool fresh,
 				struct hs_error *err)
 {
@@ -871,7 +884,7 @@ static enum hs_code set_journal(struct hs_db *db, const struct hs_open *how, boo
 		code = try_wal(how->location, err);
 	if (code)
 		return code;
-	code = pragma(db, modes[i].pragma, mode, err);
+	code = change_journal(db, modes[i].pragma, mode, err);
 	if (code == HS_OK && strcmp(mode, wanted) != 0)
 		return hs_driver_fail(err, HS_BUSY, "the journal stays '%s', not '%s', while others use the database",
 				      mode, wanted);
