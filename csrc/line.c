@@ -8,17 +8,11 @@
 
 #include "hs.h"
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* Whether a reader would take what is at S for one of the four escapes. */
 static bool is_escape(const char *s, size_t n)
 {
-	return n >= 4 && s[0] == '\\' && is_digit(s[1]) && is_digit(s[2]) && is_digit(s[3]) &&
-	       (memcmp(s + 1, "040", 3) == 0 || memcmp(s + 1, "133", 3) == 0 || memcmp(s + 1, "134", 3) == 0 ||
-		memcmp(s + 1, "135", 3) == 0);
+	return n >= 4 && (memcmp(s, "\\040", 4) == 0 || memcmp(s, "\\133", 4) == 0 || memcmp(s, "\\134", 4) == 0 ||
+			  memcmp(s, "\\135", 4) == 0);
 }
 
 /* How many bytes at S are a control character: C0, DEL, or C1 in UTF-8; 0 for none. */
@@ -36,10 +30,10 @@ static void add_comment(struct hs_text *text, const char *s)
 	size_t n = strlen(s), width;
 
 	for (size_t i = 0; i < n; i += width) {
-		bool is_control = control_at(s + i, n - i) > 0;
+		size_t control = control_at(s + i, n - i);
 
-		width = is_control ? control_at(s + i, n - i) : 1;
-		if (is_control || s[i] == ' ')
+		width = control ? control : 1;
+		if (control || s[i] == ' ')
 			hs_text_add(text, i == 0 || i + width == n ? "\\040" : " ");
 		else if (is_escape(s + i, n - i))
 			hs_text_add(text, "\\134");

@@ -527,7 +527,7 @@ static int core_hosts_lines(lua_State *L)
 		push_host(L, 1, &hosts.items[hosts.count - 1]);
 	else
 		lua_pushnil(L);
-	empty_box(arena);
+	hs_arena_free(arena);	/* the collector does not know how much it holds */
 	return 4;
 }
 
@@ -563,7 +563,7 @@ static int core_host_line(lua_State *L)
 	if (!host.aliases || !host.tags || text.failed)
 		return luaL_error(L, "not enough memory");
 	lua_pushlstring(L, text.s, text.n);
-	empty_box(arena);
+	hs_arena_free(arena);	/* the collector does not know how much it holds */
 	return 1;
 }
 

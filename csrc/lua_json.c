@@ -252,6 +252,6 @@ int core_encode_json(lua_State *L)
 	arena = push_box(L);
 	text = encode_json(L, 1, arena, &length);
 	lua_pushlstring(L, text, length);
-	empty_box(arena);
+	hs_arena_free(arena);	/* the collector does not know how much it holds */
 	return 1;
 }

@@ -24,11 +24,6 @@ struct hs_arena *push_box(lua_State *L)
 	return arena;
 }
 
-void empty_box(struct hs_arena *arena)
-{
-	hs_arena_free(arena);
-}
-
 static void *alloc(lua_State *L, struct hs_arena *arena, size_t size)
 {
 	void *memory = hs_alloc(arena, size);

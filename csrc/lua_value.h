@@ -40,9 +40,6 @@ struct hs_store *check_store(lua_State *L, int arg);
 
 /* An arena that is freed with the stack slot it stands in, whatever is raised. */
 struct hs_arena *push_box(lua_State *L);
-/* Frees what a box holds before the collector comes to it, which does not know how much that is: for calls that are
- * made again and again. */
-void empty_box(struct hs_arena *arena);
 /* Calls FUNCTION with DATA and without results; raises nothing, not even for want of memory. Returns
  * what lua_pcall does. */
 int call_protected(lua_State *L, lua_CFunction function, void *data);
