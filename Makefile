@@ -85,7 +85,7 @@ LUA_FILES = $(shell cd lua && find hoststore -name '*.lua')
 TEST_VERSIONS = 5.4 5.1 jit
 SPECS = spec
 FUZZ_SECONDS ?= 60
-FUZZ_JOBS = $(shell nproc)
+FUZZ_JOBS ?= $(shell nproc)
 FUZZ_TARGETS = check host_decode dump_line
 # Of what is written in Lua: functions of spec/fuzz/targets.lua.
 FUZZ_LUA_TARGETS = url import_hosts import_csv import_json import_ndjson import_uci import_leases \

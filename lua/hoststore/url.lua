@@ -193,8 +193,8 @@ end
 -- which is why what libpq would quote is checked here.
 local function parse_postgres(scheme, rest)
   if rest:sub(1, 2) ~= "//" then return invalid("write a PostgreSQL URL like postgres://user@host/database") end
-  if (rest:gsub("%%%x%x", "")):find("%", 1, true) or rest:find("%00", 1, true) then
-    return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits, or %%00")
+  if (rest:gsub("%%%x%x", "")):find("%", 1, true) then
+    return invalid("the database URL has a '%%' that is not followed by two hexadecimal digits")
   end
   local base, query = rest:match("^([^?]*)%??(.*)$")
   if looks_unescaped(base, query) then
@@ -217,6 +217,7 @@ function url.parse(text)
   if text:find("%z") then return invalid("the database URL holds a NUL byte") end
   local scheme, rest = text:match("^(%a[%w+.-]*):(.*)$")
   if not scheme then return parse_path(text) end
+  if rest:find("%00", 1, true) then return invalid("the database URL holds a NUL byte, written %%00") end
   scheme = neutral.lower(scheme)
   if examples[scheme] then return parse_file(scheme, text, rest) end
   if scheme == "memory" and rest == "" then return { driver = "sqlite", location = ":memory:", options = {} } end

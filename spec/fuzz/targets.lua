@@ -5,6 +5,7 @@ local url = require "hoststore.url"
 
 local FIELDS = { "ip", "hostname", "comment", "enabled", "expires_at", "origin" }
 local LISTS = { "aliases", "tags" }
+local DRIVERS = { sqlite = true, postgres = true, duckdb = true }
 
 local targets = {}
 
@@ -31,9 +32,12 @@ function targets.url(text)
     claim_code(err, "invalid_url")
     return
   end
-  claim(target.driver == "sqlite" or target.driver == "postgres", "driver '%s'", target.driver)
-  claim(type(target.location) == "string" and target.location ~= "", "no location")
-  claim(type(target.options) == "table", "no options")
+  claim(DRIVERS[target.driver], "driver '%s'", target.driver)
+  claim(target.location ~= "", "no location")
+  claim(not target.location:find "%z", "a NUL in the location")
+  for name, value in pairs(target.options) do
+    claim(not tostring(value):find "%z", "a NUL in the option %s", name)
+  end
 end
 
 -- -- importers -----------------------------------------------------------------------------------------
