@@ -29,6 +29,21 @@ bool hs_list_has(const char *list, char separator, const char *s, size_t n)
 	return false;
 }
 
+const char **hs_split(struct hs_arena *arena, const char *list, char separator, int *count)
+{
+	const char **items = NULL;
+	size_t n = 0, room = 0;
+	struct hs_item item;
+
+	while (hs_next_item(&list, separator, &item)) {
+		items = hs_grow(arena, items, n, &room, sizeof *items);
+		if (!items || !(items[n++] = hs_copy(arena, item.s, item.n)))
+			return NULL;
+	}
+	*count = (int)n;
+	return items ? items : hs_alloc(arena, sizeof *items);
+}
+
 /* -- rows ---------------------------------------------------------------------------------------------------- */
 
 enum hs_code hs_host_from_row(struct hs_arena *arena, const struct hs_value *row, struct hs_host *host,

@@ -433,6 +433,8 @@ struct hs_item {
 };
 bool hs_next_item(const char **list, char separator, struct hs_item *item);
 bool hs_list_has(const char *list, char separator, const char *s, size_t n);
+/* The parts of LIST as an input array, so that they are checked like anything given. NULL without memory. */
+const char **hs_split(struct hs_arena *arena, const char *list, char separator, int *count);
 
 enum { HS_HOST_COLUMNS = 13 };
 /* Copies a row of host columns into the arena. */

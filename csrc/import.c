@@ -58,22 +58,6 @@ static const char *unite(struct hs_arena *arena, const char *a, const char *b, c
 	return joined.failed ? NULL : joined.s;
 }
 
-/* The parts of LIST as an input array, so that a union is checked like anything given. */
-static const char **split(struct hs_arena *arena, const char *list, char separator, int *count)
-{
-	const char **items = NULL;
-	size_t n = 0, room = 0;
-	struct hs_item item;
-
-	while (hs_next_item(&list, separator, &item)) {
-		items = hs_grow(arena, items, n, &room, sizeof *items);
-		if (!items || !(items[n++] = hs_copy(arena, item.s, item.n)))
-			return NULL;
-	}
-	*count = (int)n;
-	return items ? items : hs_alloc(arena, sizeof *items);
-}
-
 static enum hs_code merge(struct hs_store *store, struct hs_arena *arena, const struct hs_host *source,
 			  struct hs_host *host, struct hs_error *err)
 {
@@ -85,8 +69,8 @@ static enum hs_code merge(struct hs_store *store, struct hs_arena *arena, const 
 		return hs_no_memory(err);
 	if (!host->comment)
 		host->comment = source->comment;
-	united.aliases = split(arena, aliases, ' ', &united.alias_count);
-	united.tags = split(arena, tags, ',', &united.tag_count);
+	united.aliases = hs_split(arena, aliases, ' ', &united.alias_count);
+	united.tags = hs_split(arena, tags, ',', &united.tag_count);
 	if (!united.aliases || !united.tags)
 		return hs_no_memory(err);
 	return hs_host_check(arena, &united, store->lenient, host, err);

@@ -34,21 +34,6 @@ static enum hs_code check_json(const char *field, const char *s, struct hs_error
 	return hs_fail(err, HS_INVALID, field, "'%s' is not JSON: '%s'", field, hs_quote(s).s);
 }
 
-static const char *const *split(struct hs_arena *arena, const char *list, char separator, int *count)
-{
-	const char **items = NULL;
-	size_t n = 0, room = 0;
-	struct hs_item item;
-
-	while (hs_next_item(&list, separator, &item)) {
-		items = hs_grow(arena, items, n, &room, sizeof *items);
-		if (!items || !(items[n++] = hs_copy(arena, item.s, item.n)))
-			return NULL;
-	}
-	*count = (int)n;
-	return items;
-}
-
 /* A body is what the rules make of it, so that nothing comes in here that `add` would refuse. Of
  * names the lenient rules are asked: they hold for strict ones too. */
 static enum hs_code check_rules(struct hs_arena *arena, const struct hs_host *host, struct hs_error *err)
@@ -59,9 +44,9 @@ static enum hs_code check_rules(struct hs_arena *arena, const struct hs_host *ho
 	struct hs_host checked = hs_host_blank();
 	enum hs_code rc;
 
-	input.aliases = split(arena, host->aliases, ' ', &input.alias_count);
-	input.tags = split(arena, host->tags, ',', &input.tag_count);
-	if ((*host->aliases && !input.aliases) || (*host->tags && !input.tags))
+	input.aliases = hs_split(arena, host->aliases, ' ', &input.alias_count);
+	input.tags = hs_split(arena, host->tags, ',', &input.tag_count);
+	if (!input.aliases || !input.tags)
 		return hs_no_memory(err);
 	rc = hs_host_check(arena, &input, true, &checked, err);
 	for (enum hs_field field = 0; rc == HS_OK && field < HS_FIELDS; field++)

@@ -147,9 +147,8 @@ static void add_array(lua_State *L, int arg, struct hs_text *text, int depth)
 static int compare_keys(const void *a, const void *b)
 {
 	const struct key *x = a, *y = b;
-	int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
 
-	return order ? order : x->n < y->n ? -1 : x->n > y->n;
+	return compare_bytes(x->s, x->n, y->s, y->n);
 }
 
 /* The table keeps the texts of its keys where they are. */

@@ -328,9 +328,8 @@ static int inner_is_before(lua_State *inner)
 {
 	size_t m, n;
 	const char *a = luaL_checklstring(inner, 1, &m), *b = luaL_checklstring(inner, 2, &n);
-	int order = memcmp(a, b, m < n ? m : n);
 
-	lua_pushboolean(inner, order ? order < 0 : m < n);
+	lua_pushboolean(inner, compare_bytes(a, m, b, n) < 0);
 	return 1;
 }
 

@@ -51,6 +51,13 @@ static int raise(lua_State *L, const char *name, const char *wanted, int arg)
 	return luaL_error(L, "%s must be %s, not %s", name, wanted, luaL_typename(L, arg));
 }
 
+int compare_bytes(const char *a, size_t m, const char *b, size_t n)
+{
+	int order = memcmp(a, b, m < n ? m : n);
+
+	return order ? order : m < n ? -1 : m > n;
+}
+
 int64_t check_int(lua_State *L, int arg, const char *name)
 {
 	lua_Number number;

@@ -44,6 +44,9 @@ struct hs_arena *push_box(lua_State *L);
  * what lua_pcall does. */
 int call_protected(lua_State *L, lua_CFunction function, void *data);
 
+/* Below 0 when the M bytes at A come before the N at B, 0 when they are the same; in no language's order. */
+int compare_bytes(const char *a, size_t m, const char *b, size_t n);
+
 int64_t check_int(lua_State *L, int arg, const char *name);
 const char *check_text(lua_State *L, int arg, const char *name);
 /* nil is NULL. */

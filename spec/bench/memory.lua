@@ -10,19 +10,12 @@ local report = require "spec.bench.report"
 local interpreter, build, url = arg[1], arg[2], arg[3]
 local OPERATIONS = tonumber(os.getenv "OPERATIONS") or 1000000
 
-local function resident()
-  for line in io.lines "/proc/self/status" do
-    local kib = line:match "^VmRSS:%s*(%d+)"
-    if kib then return kib * 1024 end
-  end
-end
-
 -- Bytes held now, and those of the database itself, where that is in memory.
 local function measure(store)
   collectgarbage()
   collectgarbage()
   local facts = core.describe(store)
-  return { collectgarbage "count" * 1024, faulty.allocated(), resident(), facts.pages * facts.page_size }
+  return { collectgarbage "count" * 1024, faulty.allocated(), report.memory "VmRSS", facts.pages * facts.page_size }
 end
 
 local function print_numbers(numbers)

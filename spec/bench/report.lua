@@ -11,6 +11,16 @@ function report.output_of(command, ...)
   return (text:gsub("%s+$", ""))
 end
 
+--- Bytes of this process's memory.
+---@param what string  "VmRSS" of now, "VmHWM" at most: see proc(5)
+---@return integer
+function report.memory(what)
+  for line in io.lines "/proc/self/status" do
+    local kib = line:match("^" .. what .. ":%s*(%d+)")
+    if kib then return kib * 1024 end
+  end
+end
+
 --- The middle of some numbers, which are put in order.
 ---@param numbers number[]
 ---@return number

@@ -3,6 +3,7 @@
 --- Prints the seconds the task took, without opening and closing, and how many bytes more than before the process
 --- held at most. A task does beforehand what is not to be measured, and returns the rest.
 local hoststore = require "hoststore"
+local report = require "spec.bench.report"
 local sys = require("hoststore.core").sys
 
 -- The same host for the same number as in sqlite.c.
@@ -119,14 +120,7 @@ function tasks.feed(store, page, name)
   end
 end
 
--- Bytes of memory the process has held at most since forget_peak.
-local function peak()
-  for line in io.lines "/proc/self/status" do
-    local kib = line:match "^VmHWM:%s*(%d+)"
-    if kib then return kib * 1024 end
-  end
-end
-
+-- The most memory, VmHWM, is that of now again.
 local function forget_peak()
   collectgarbage()
   local file = assert(io.open("/proc/self/clear_refs", "w"))
@@ -139,7 +133,7 @@ for i = 3, #arg do words[i - 2] = tonumber(arg[i]) or arg[i] end
 local store = assert(hoststore.open(arg[1], { actor = "bench", policies = false }))
 local task = tasks[arg[2]](store, words[1], words[2])
 forget_peak()
-local before, start = peak(), sys.monotonic()
+local before, start = report.memory "VmHWM", sys.monotonic()
 task()
-print(("%.6f %d"):format(sys.monotonic() - start, peak() - before))
+print(("%.6f %d"):format(sys.monotonic() - start, report.memory "VmHWM" - before))
 store:close()
