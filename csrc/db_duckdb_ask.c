@@ -141,6 +141,8 @@ static enum hs_code prepare(struct asked *asked, const char *sql, struct hs_duck
 	statement->count = (int)duckdb_nparams(statement->prepared);
 	if (statement->count > asked->question->count)
 		return hs_driver_fail(err, HS_QUERY, "the parameter $%d has no value", asked->question->count + 1);
+	if (statement->count < asked->question->count)
+		return hs_driver_fail(err, HS_QUERY, "the question has no parameter $%d", asked->question->count);
 	statement->numbers = calloc((size_t)statement->count + 1, sizeof *statement->numbers);
 	if (!statement->numbers)
 		return hs_driver_no_memory(err);

@@ -90,6 +90,15 @@ static bool is_standby(const struct hs_pg_session *session)
 	return standby && strcmp(standby, "on") == 0;
 }
 
+/* A question with more or fewer parameters than were given. The same state with a severity of FATAL is how
+ * PgBouncer ends a connection. */
+static bool is_misfit(const PGresult *result, const char *state)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return strcmp(state, "08P01") == 0 && severity && strcmp(severity, "ERROR") == 0;
+}
+
 enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresult *result, struct hs_error *err)
 {
 	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -102,6 +111,8 @@ enum hs_code hs_pg_fail_result(const struct hs_pg_session *session, const PGresu
 		return hs_pg_fail(err, HS_QUERY, "PostgreSQL: %s", PQerrorMessage(session->connection));
 	}
 	code = code_of(state);
+	if (is_misfit(result, state))
+		code = HS_QUERY;
 	switch (code) {
 	case HS_BUSY:
 		return hs_pg_fail(err, code, strcmp(state, CANCELED) == 0 ? "the server gave up a statement: %s"

@@ -360,7 +360,7 @@ static enum hs_code prepare_question(struct hs_db *db, const struct hs_question 
 static enum hs_code bind_question(struct hs_db *db, const struct hs_question *question, sqlite3_stmt *statement,
 				  struct hs_error *err)
 {
-	int rc = SQLITE_OK;
+	int rc = SQLITE_OK, highest = 0;
 
 	for (int i = 1; rc == SQLITE_OK && i <= sqlite3_bind_parameter_count(statement); i++) {
 		const char *name = sqlite3_bind_parameter_name(statement, i);
@@ -369,6 +369,7 @@ static enum hs_code bind_question(struct hs_db *db, const struct hs_question *qu
 
 		if (number < 1 || number > question->count)
 			return hs_driver_fail(err, HS_QUERY, "the parameter %s has no value", name ? name : "?");
+		highest = number > highest ? number : highest;
 		value = &question->values[number - 1];
 		if (value->type == HS_REAL)
 			rc = sqlite3_bind_double(statement, i, value->r);
@@ -377,6 +378,8 @@ static enum hs_code bind_question(struct hs_db *db, const struct hs_question *qu
 		else if (value->type != HS_NULL)
 			rc = sqlite3_bind_int64(statement, i, value->i);
 	}
+	if (rc == SQLITE_OK && highest < question->count)
+		return hs_driver_fail(err, HS_QUERY, "the question has no parameter $%d", question->count);
 	return rc == SQLITE_OK ? HS_OK : fail_sqlite(db, rc, err);
 }
 
@@ -1017,14 +1020,17 @@ static enum hs_code sqlite_describe(struct hs_db *db, hs_row_fn *row, void *cont
 		{"free_pages", "PRAGMA freelist_count"}, {"schema_version", "PRAGMA user_version"},
 		{"sqlite_version", "SELECT sqlite_version()"},
 	};
-	char value[32];
+	char value[32], only_reads[32];
 	const char *location = sqlite3_db_filename(db->sqlite, "main");
-	enum hs_code code = HS_OK;
+	enum hs_code code = pragma(db, "PRAGMA query_only", only_reads, err);
 
-	if (location && *location)
+	if (code == HS_OK && location && *location)
 		code = row(context, (struct hs_value[]){hs_driver_text("location"), hs_driver_text(location)}, 2, err);
 	for (size_t i = 0; code == HS_OK && i < sizeof facts / sizeof *facts; i++) {
 		code = pragma(db, facts[i][1], value, err);
+		/* Which rollback journal writers use is not in the file. */
+		if (i == 0 && only_reads[0] == '1' && strcmp(value, "wal") != 0)
+			continue;
 		if (code == HS_OK)
 			code = row(context, (struct hs_value[]){hs_driver_text(facts[i][0]), hs_driver_text(value)}, 2, err);
 	}

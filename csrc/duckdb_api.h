@@ -82,11 +82,6 @@ const char *duckdb_prepare_error(duckdb_prepared_statement prepared);
 void duckdb_destroy_prepare(duckdb_prepared_statement *prepared);
 duckdb_statement_type duckdb_prepared_statement_type(duckdb_prepared_statement prepared);
 
-idx_t duckdb_prepared_statement_column_count(duckdb_prepared_statement prepared);
-/* To be freed. */
-const char *duckdb_prepared_statement_column_name(duckdb_prepared_statement prepared, idx_t column);
-duckdb_type duckdb_prepared_statement_column_type(duckdb_prepared_statement prepared, idx_t column);
-
 /* Parameters are counted from 1. */
 idx_t duckdb_nparams(duckdb_prepared_statement prepared);
 duckdb_state duckdb_bind_int64(duckdb_prepared_statement prepared, idx_t index, int64_t value);

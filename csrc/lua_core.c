@@ -1740,6 +1740,16 @@ static int core_check_host(lua_State *L)
 	return 1;
 }
 
+/* is_json(text) -> whether it is JSON, in UTF-8 */
+static int core_is_json(lua_State *L)
+{
+	size_t length;
+	const char *text = luaL_checklstring(L, 1, &length);
+
+	lua_pushboolean(L, hs_is_json(text, length) && hs_is_utf8(text, length));
+	return 1;
+}
+
 /* ip_within(address, address or CIDR) -> whether it is in it; nil and an error when one of them is none */
 static int core_ip_within(lua_State *L)
 {
@@ -1802,7 +1812,7 @@ static const luaL_Reg functions[] = {
 	{"now", core_now}, {"wait", core_wait}, {"depth", core_depth},
 	{"error", core_error}, {"is_error", core_is_error}, {"parse_time", core_parse_time},
 	{"ip_within", core_ip_within}, {"check_host", core_check_host}, {"host_line", core_host_line},
-	{"format_time", core_format_time}, {"encode_json", core_encode_json},
+	{"format_time", core_format_time}, {"encode_json", core_encode_json}, {"is_json", core_is_json},
 	{NULL, NULL},
 };
 

@@ -198,7 +198,7 @@ static enum hs_code check_append(const struct hs_append *append, struct hs_error
 {
 	enum hs_code rc = hs_check_stream(append->stream, err);
 
-	if (rc == HS_OK && strncmp(append->stream, "host-", 5) == 0)
+	if (rc == HS_OK && append->count > 0 && strncmp(append->stream, "host-", 5) == 0)
 		return hs_fail(err, HS_INVALID, "stream", "'%s' is the stream of a host; use add, update and "
 			       "delete to write it", hs_quote(append->stream).s);
 	if (rc == HS_OK)

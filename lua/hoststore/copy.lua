@@ -125,7 +125,8 @@ function core.methods.load(store, source, given)
   end)
   lines:close()
   if not ok then error(result, 0) end
-  return result, failure
+  if not result then return nil, failure end
+  return result
 end
 
 -- Without a write-ahead log the reader of an SQLite file keeps its writer from committing.

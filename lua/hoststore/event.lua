@@ -13,10 +13,12 @@ local json = require "hoststore.json"
 
 local event = {}
 
---- Makes values of the JSON that events have come with, in place.
+--- Makes values of the JSON that events have come with, in place, unless JSON is wanted.
 ---@param events table[]
+---@param as_json boolean?
 ---@return hoststore.Event[]?, hoststore.Error?
-function event.decode(events)
+function event.decode(events, as_json)
+  if as_json then return events end
   for _, read in ipairs(events) do
     local data, err = json.decode(read.data)
     if err then

@@ -22,6 +22,7 @@ local feed_keys = options.set("epoch")
 ---@param given { epoch: integer? }?
 ---@return hoststore.Feed
 function core.methods.feed(store, name, given)
+  core.depth(store) -- raises when the store is closed
   given = options.check(given, feed_keys, "the options")
   if type(name) ~= "string" then error("a feed is named by a string, not " .. type(name), 2) end
   if given.epoch ~= nil and not (options.is_count(given.epoch) and given.epoch > 0) then
@@ -36,13 +37,18 @@ local function check_limit(limit, level)
   return limit
 end
 
---- The events behind the cursor, the oldest first: the same ones until they are acknowledged.
+local read_keys = options.set("json")
+
+--- The events behind the cursor, the oldest first: the same ones until they are acknowledged. With `json` data and
+-- metadata are the JSON text that is stored.
 ---@param limit integer?  100 by default
+---@param given { json: boolean? }?
 ---@return hoststore.Event[]?, hoststore.Error?
-function feed:read(limit)
+function feed:read(limit, given)
+  given = options.check(given, read_keys, "the options")
   local events, err = core.feed_read(self.store, self, check_limit(limit, 2))
   if not events then return nil, err end
-  return decode(events)
+  return decode(events, given.json)
 end
 
 --- Moves the cursor on to a position: the events up to it are done with. A cursor never goes back: a

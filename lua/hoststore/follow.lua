@@ -11,6 +11,14 @@ local FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1
 
 local follow = {}
 
+---@class hoststore.FollowOptions
+---@field after integer?
+---@field timeout number?  seconds
+---@field stream string?
+---@field prefix string?
+---@field types string[]?
+---@field json boolean?  data and metadata are the JSON text that is stored
+
 -- What may be over when the same is tried again.
 local function passes(err)
   return err.retryable and (err.code == "connection" or err.code == "busy")
@@ -53,7 +61,7 @@ local function pages(store, after, filter)
     if looked and head <= after then return nil end
     local events
     events, err = store:events { after = after, limit = PAGE, stream = filter.stream, prefix = filter.prefix,
-      types = filter.types }
+      types = filter.types, json = filter.json }
     if not events then return nil, err end
     looked = true
     if #events > 0 then after = events[#events].position end
@@ -66,7 +74,7 @@ end
 
 --- store:follow; `idle` is called before each wait, at least every second.
 ---@param store hoststore.Store
----@param filter { after: integer?, timeout: number?, stream: string?, prefix: string?, types: string[]? }
+---@param filter hoststore.FollowOptions
 ---@param idle fun()?
 ---@return fun(): hoststore.Event?
 function follow.events(store, filter, idle)
@@ -83,15 +91,16 @@ function follow.events(store, filter, idle)
   end
 end
 
-local keys = options.set("after", "timeout", "stream", "prefix", "types")
+local keys = options.set("after", "timeout", "stream", "prefix", "types", "json")
 
 --- Iterates over the events behind `after` (0: all) and waits for more; ends when none has come for
 -- `timeout` seconds (nil: never; 0: at the end of the log). While the database is busy or cannot be
 -- reached it tries again, until then too. Raises the error object when a read fails. Within a transaction
 -- it cannot wait: there it raises at the end of the log unless the timeout is 0.
----@param given { after: integer?, timeout: number?, stream: string?, prefix: string?, types: string[]? }?
+---@param given hoststore.FollowOptions?
 ---@return fun(): hoststore.Event?
 function core.methods.follow(store, given)
+  core.depth(store) -- raises when the store is closed
   given = options.check(given, keys, "the options")
   if given.after ~= nil and not options.is_count(given.after) then
     error("after must be a position, not " .. tostring(given.after), 2)

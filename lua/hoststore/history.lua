@@ -18,32 +18,32 @@ local json = require "hoststore.json"
 ---@field data any  of an event that is not a host's
 
 -- Bodies are JSON text until here. A host's body is in `host`.
-local function decode(entries)
+local function decode(entries, as_json)
   for _, entry in ipairs(entries) do
     local err
     if entry.host then
       entry.data = nil
-    else
+    elseif not as_json then
       entry.data, err = json.decode(entry.data)
       if err then return nil, core.error({ code = "corrupt", message = err, position = entry.position }) end
       if entry.data == core.null then entry.data = nil end
     end
-    if entry.metadata then entry.metadata = json.decode(entry.metadata) end
+    if entry.metadata and not as_json then entry.metadata = json.decode(entry.metadata) end
   end
   return entries
 end
 
-local function read(store, query)
+local function read(store, query, as_json)
   local entries, err = store:transaction(function() return core.history(store, query) end, { readonly = true })
   if not entries then return nil, err end
-  return decode(entries)
+  return decode(entries, as_json)
 end
 
-local history_keys = options.set("limit")
+local history_keys = options.set("limit", "json")
 
---- What happened to one host, oldest first; with a limit, the newest so many.
+--- What happened to one host, oldest first; with a limit, the newest so many. With `json` metadata is JSON text.
 ---@param id string|hoststore.Host
----@param given { limit: integer? }?
+---@param given { limit: integer?, json: boolean? }?
 ---@return hoststore.HistoryEntry[]?, hoststore.Error?
 function core.methods.history(store, id, given)
   given = options.check(given, history_keys, "the options")
@@ -60,13 +60,14 @@ function core.methods.history(store, id, given)
   end
   local from = given.limit and math.max(version - given.limit + 1, 1) or 0
   if given.limit == 0 then return {} end
-  return read(store, { stream = stream, by_version = true, from = from })
+  return read(store, { stream = stream, by_version = true, from = from }, given.json)
 end
 
-local log_keys = options.set("after", "limit", "actor", "since", "types", "stream", "descending")
+local log_keys = options.set("after", "limit", "actor", "since", "types", "stream", "descending", "json")
 
 --- The log in the order of positions, or the newest first, with what each event changed.
----@param given table?  after, limit: positions; actor; since: a time; types: array; stream; descending: newest first
+---@param given table?  after, limit: positions; actor; since: a time; types: array; stream; descending: newest first;
+---  json: data and metadata are the JSON text that is stored
 ---@return hoststore.HistoryEntry[]?, hoststore.Error?
 function core.methods.log(store, given)
   given = options.check(given, log_keys, "the filter")
@@ -76,7 +77,7 @@ function core.methods.log(store, given)
     if not since then return nil, err end
   end
   return read(store, { after = given.after, limit = given.limit, actor = given.actor, since = since,
-    types = given.types, stream = given.stream, backward = given.descending })
+    types = given.types, stream = given.stream, backward = given.descending }, given.json)
 end
 
 return read

@@ -31,7 +31,8 @@ function retention.delete(store, find, rest)
     if not deleted then return nil, failed end
     return rest(deleted)
   end)
-  if result ~= nil or not found or err.code ~= "full" or core.depth(store) > 0 then return result, err end
+  if result ~= nil then return result end
+  if not found or err.code ~= "full" or core.depth(store) > 0 then return nil, err end
   deleted, err = delete_each(store, found)
   if not deleted then return nil, err end
   return store:transaction(function() return rest(deleted) end)

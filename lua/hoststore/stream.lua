@@ -20,8 +20,15 @@ local function fail(code, field, ...)
   return nil, core.error({ code = code, field = field, message = string.format(...) })
 end
 
+-- A value as JSON text, which it may be already.
+local function encode(field, value, is_json)
+  if not is_json then return json.encode(value) end
+  if type(value) == "string" and core.is_json(value) then return value end
+  return fail("invalid", field, "%s is not JSON text: '%s'", field, tostring(value):sub(1, 100))
+end
+
 -- An event as the core takes it: data and metadata as JSON text.
-local function encode_event(event, level)
+local function encode_event(event, is_json, level)
   options.check(event, event_keys, "an event")
   if type(event.type) ~= "string" then error("an event needs a type, a string", level + 1) end
   local occurred_at, err
@@ -30,20 +37,19 @@ local function encode_event(event, level)
     if not occurred_at then return nil, err end
   end
   if event.type:find("%z") then return fail("invalid", "type", "the type of an event holds a NUL byte") end
-  return {
-    type = event.type,
-    data = event.data == nil and "null" or json.encode(event.data),
-    metadata = event.metadata ~= nil and json.encode(event.metadata) or nil,
-    id = event.id,
-    occurred_at = occurred_at,
-  }
+  local data, metadata
+  data, err = "null", nil
+  if event.data ~= nil then data, err = encode("data", event.data, is_json) end
+  if data and event.metadata ~= nil then metadata, err = encode("metadata", event.metadata, is_json) end
+  if err then return nil, err end
+  return { type = event.type, data = data, metadata = metadata, id = event.id, occurred_at = occurred_at }
 end
 
-local function encode_events(events, level)
+local function encode_events(events, is_json, level)
   local encoded = {}
   for index, event in ipairs(events) do
     local err
-    encoded[index], err = encode_event(event, level + 1)
+    encoded[index], err = encode_event(event, is_json, level + 1)
     if err then return nil, err end
   end
   return encoded
@@ -80,16 +86,18 @@ stream.__index = stream
 ---@param id string
 ---@return hoststore.Stream
 function core.methods.stream(store, id)
+  core.depth(store) -- raises when the store is closed
   check_stream_id(id, 2)
   return setmetatable({ store = store, id = id }, stream)
 end
 
-local append_keys = options.set("expected", "actor", "reason", "metadata")
+local append_keys = options.set("expected", "actor", "reason", "metadata", "json")
 
 --- Appends one event or several, all or none. `expected` is the version the stream must be at, "none"
--- (it must not exist), "exists" or "any"; else the answer is a "conflict".
+-- (it must not exist), "exists" or "any"; else the answer is a "conflict". With `json` the data and metadata of
+-- events are JSON text, which is kept byte for byte.
 ---@param events hoststore.NewEvent|hoststore.NewEvent[]
----@param given { expected: integer|string|nil, actor: string?, metadata: any }?
+---@param given { expected: integer|string|nil, actor: string?, metadata: any, json: boolean? }?
 ---@return { first: integer, last: integer, position: integer, idempotent: boolean, ids: string[] }?
 ---@return hoststore.Error?
 function stream:append(events, given)
@@ -99,7 +107,7 @@ function stream:append(events, given)
     return fail("invalid", "events", "there is no event to append to '%s'", self.id)
   end
   local expected = expected_version(given.expected, 2)
-  local encoded, err = encode_events(events.type ~= nil and { events } or events, 2)
+  local encoded, err = encode_events(events.type ~= nil and { events } or events, given.json, 2)
   if not encoded then return nil, err end
   if #encoded == 0 then error("append needs an event or an array of events", 2) end
   local results
@@ -114,11 +122,11 @@ function stream:append(events, given)
   return results[1]
 end
 
-local read_keys = options.set("from", "to", "limit", "direction")
+local read_keys = options.set("from", "to", "limit", "direction", "json")
 
 --- Reads events by version. Forward: from `from` (0 or nil: the first) up to `to`. Backward: from
--- `from` (0 or nil: the last) down to `to`.
----@param given { from: integer?, to: integer?, limit: integer?, direction: "forward"|"backward"|nil }?
+-- `from` (0 or nil: the last) down to `to`. With `json` data and metadata are the JSON text that is stored.
+---@param given { from: integer?, to: integer?, limit: integer?, direction: "forward"|"backward"|nil, json: boolean? }?
 ---@return hoststore.Event[]?, hoststore.Error?
 function stream:read(given)
   given = options.check(given, read_keys, "the options")
@@ -131,7 +139,7 @@ function stream:read(given)
   local events, err = core.events(self.store, { stream = self.id, by_version = true, backward = backward,
     from = low, to = high, limit = given.limit })
   if not events then return nil, err end
-  return decode(events)
+  return decode(events, given.json)
 end
 
 --- The version of the stream: how many events it has had; 0 when it has none.
@@ -206,13 +214,13 @@ function stream:fold(init, fn)
 end
 
 local operation_keys = options.set("stream", "events", "expected", "actor", "reason", "metadata")
-local batch_keys = options.set("atomic")
+local batch_keys = options.set("atomic", "json")
 
 --- Appends to several streams in one transaction. Atomic (the default): one refusal refuses all, and
 -- err.index says which. Otherwise the result of a refused operation is `{ error = err }`. An operation
--- without events only checks the version of its stream.
+-- without events only checks the version of its stream. With `json` data and metadata of events are JSON text.
 ---@param operations { stream: string, events: hoststore.NewEvent[], expected: integer|string|nil }[]
----@param given { atomic: boolean? }?
+---@param given { atomic: boolean?, json: boolean? }?
 ---@return table[]?, hoststore.Error?
 function core.methods.append_batch(store, operations, given)
   given = options.check(given, batch_keys, "the options")
@@ -223,7 +231,7 @@ function core.methods.append_batch(store, operations, given)
     options.check(operation, operation_keys, "an operation")
     check_stream_id(operation.stream, 2)
     local given_events = operation.events or {}
-    local events, err = encode_events(given_events.type ~= nil and { given_events } or given_events, 2)
+    local events, err = encode_events(given_events.type ~= nil and { given_events } or given_events, given.json, 2)
     if not events then
       err.index = index
       return nil, err
@@ -242,16 +250,17 @@ function core.methods.append_batch(store, operations, given)
   return results
 end
 
-local events_keys = options.set("after", "limit", "stream", "prefix", "types")
+local events_keys = options.set("after", "limit", "stream", "prefix", "types", "json")
 
---- The log in the order of positions.
----@param given { after: integer?, limit: integer?, stream: string?, prefix: string?, types: string[]? }?
+--- The log in the order of positions. With `json` data and metadata are the JSON text that is stored.
+---@param given { after: integer?, limit: integer?, stream: string?, prefix: string?, types: string[]?,
+---  json: boolean? }?
 ---@return hoststore.Event[]?, hoststore.Error?
 function core.methods.events(store, given)
   given = options.check(given, events_keys, "the filter")
   local events, err = core.events(store, given)
   if not events then return nil, err end
-  return decode(events)
+  return decode(events, given.json)
 end
 
 local streams_keys = options.set("prefix", "partition", "limit", "after")

@@ -48,6 +48,18 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.equal(2, #store:events())
     end)
 
+    it("checks the version of a host, and writes where that holds", function()
+      local host = assert(store:add { ip = "10.0.0.1", hostname = "nas.lan" })
+      local check = { stream = "host-" .. host.id, events = {}, expected = 1 }
+      local audit = { stream = "audit", events = { { type = "Seen" } } }
+      local results = assert(store:append_batch { check, audit })
+      assert.same({ 2, 1 }, { #results, results[2].last })
+      assert(store:update(host, { comment = "moved" }))
+      local _, err = store:append_batch { check, audit }
+      assert.same({ "conflict", 1, 1, 2 }, { err.code, err.index, err.expected, err.actual })
+      assert.equal(1, store:stream("audit"):version())
+    end)
+
     it("does what it can when it is not atomic", function()
       local results = assert(store:append_batch({
         { stream = "b", events = { { type = "B1" } } },

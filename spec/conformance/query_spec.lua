@@ -89,7 +89,11 @@ for _, backend in ipairs(require "spec.support.backends") do
       assert.equal("tv", row("SELECT hostname FROM hosts WHERE position = $1 AND enabled = $2", { 2, false }).hostname)
       assert.equal(2, row("SELECT COUNT(*) AS n FROM hosts WHERE comment = $1 OR CAST($2 AS TEXT) IS NULL",
         { "no", n = 2 }).n)
-      expect.failure("query", store:query("SELECT CAST($2 AS TEXT)", { "one" }))
+      for _, given in ipairs { {}, { "one" }, { "one", "two", "three" } } do
+        local err = expect.failure("query", store:query("SELECT CAST($1 AS TEXT) AS a, CAST($2 AS TEXT) AS b", given))
+        assert.is_false(err.retryable)
+      end
+      expect.failure("query", store:query("SELECT 1", { "one" }))
       expect.invalid("parameters", store:query("SELECT CAST($1 AS TEXT)", { "\255" }))
     end)
 

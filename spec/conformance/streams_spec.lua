@@ -129,6 +129,35 @@ for _, backend in ipairs(require "spec.support.backends") do
         assert.same({ a = hoststore.null }, round_trip { a = hoststore.null })
       end)
 
+      it("is JSON text where that is wanted, kept and given byte for byte", function()
+        local stream = store:stream("texts")
+        local data, metadata = '{"items":[], "n":9007199254740993,\n "b":1.0}', '[ ]'
+        assert(stream:append({ type = "Value", data = data, metadata = metadata }, { json = true }))
+        assert(store:append_batch({ { stream = "texts", events = { { type = "Value", data = "[]" } } } }, { json = true }))
+        assert(stream:append({ type = "Value" }, { json = true }))
+        local function texts(events)
+          return { #events, events[1].data, events[1].metadata, events[2].data, events[3].data, events[3].metadata }
+        end
+        local wanted = { 3, data, metadata, "[]", "null" }
+        assert.same(wanted, texts(assert(stream:read { json = true })))
+        assert.same(wanted, texts(assert(store:events { json = true })))
+        assert.same(wanted, texts(assert(store:feed("f"):read(10, { json = true }))))
+        assert.same(wanted, texts(assert(store:log { json = true })))
+        local followed = {}
+        for event in store:follow { timeout = 0, json = true } do followed[#followed + 1] = event end
+        assert.same(wanted, texts(followed))
+        assert.same({ items = {}, n = 2 ^ 53, b = 1 }, stream:read()[1].data)
+      end)
+
+      it("is refused as JSON text when it is none", function()
+        local stream = store:stream("texts")
+        for _, text in ipairs { "", "{", "[1,]", "nan", "'a'", "[1] 2", '"\255"', '"a\nb"', "1\0", 5, {} } do
+          expect.invalid("data", stream:append({ type = "Value", data = text }, { json = true }))
+          expect.invalid("metadata", stream:append({ type = "Value", metadata = text }, { json = true }))
+        end
+        assert.equal(0, stream:version())
+      end)
+
       it("carries strings of any bytes", function()
         local bytes = {}
         for byte = 0, 255 do

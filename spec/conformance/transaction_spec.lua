@@ -223,6 +223,7 @@ for _, backend in ipairs(require "spec.support.backends") do
         function() stream:append { type = "A" } end, function() stream:read() end, function() stream:version() end,
         function() stream:verify() end, function() stream:fold(0, function() end) end,
         function() stream:save_snapshot(0, 1) end, function() stream:load_snapshot() end,
+        function() store:stream("s") end, function() store:feed("f") end, function() store:follow() end,
         function() view:get(host.id) end, function() view:list() end, function() view:count() end,
         function() view:find("10.0.0.1", "a") end, function() view:lookup("a") end,
         function() host:update {} end, function() host:delete() end, function() host:history() end,

@@ -241,6 +241,10 @@ describe("opening an SQLite store", function()
         assert(store:add { ip = "10.0.0.1", hostname = "a" })
         store:close()
         assert.equal(journal == "wal" and "wal" or "delete", sqlite("PRAGMA journal_mode", file))
+        -- A reader does not know which rollback journal writers use.
+        store = assert(open(file, { readonly = true }))
+        assert.equal(journal == "wal" and "wal" or nil, store:stats().journal)
+        store:close()
       end
     end)
 

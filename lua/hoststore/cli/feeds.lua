@@ -6,10 +6,11 @@ local feeds = {}
 
 -- An event in words: of a host, what the host is after it.
 local function data_words(event)
-  if event.stream:find "^host%-" and type(event.data) == "table" then
-    return present.host(event.data)
+  local host = event.stream:find "^host%-" and require("hoststore.json").decode(event.data)
+  if type(host) == "table" then
+    return present.host(host)
   end
-  return present.json(event.data)
+  return present.stored(event.data)
 end
 
 function feeds.feed_list(store, _, out)
@@ -31,7 +32,7 @@ end
 
 function feeds.feed_read(store, options, out)
   local feed = store:feed(options.name)
-  local events, err = feed:read(options.limit)
+  local events, err = feed:read(options.limit, { json = true })
   if not events then
     return nil, err
   end
@@ -118,7 +119,7 @@ local function follow_feed(store, name, filter, out, idle)
       end
       printed = nil
     end
-    local events, err = feed:read()
+    local events, err = feed:read(nil, { json = true })
     if not events then
       return nil, err
     end
@@ -144,6 +145,7 @@ function feeds.follow(store, options, out)
     stream = options.stream,
     prefix = options.prefix,
     types = #options.types > 0 and options.types or nil,
+    json = true,
   }
   local function idle()
     out:check_reader()

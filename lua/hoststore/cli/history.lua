@@ -12,7 +12,7 @@ local NEWEST = 50
 
 local function change_words(entry)
   if not entry.host then
-    return present.json(entry.data)
+    return present.stored(entry.data)
   elseif entry.type == "HostCreated" or entry.type == "HostDeleted" then
     return present.host(entry.host)
   end
@@ -25,7 +25,7 @@ function history.history(store, options, out)
     return nil, err
   end
   local entries
-  entries, err = store:history(id, { limit = options.limit })
+  entries, err = store:history(id, { limit = options.limit, json = true })
   if not entries then
     return nil, err
   end
@@ -63,6 +63,7 @@ local function read_log(store, options)
     actor = options.by,
     types = #options.types > 0 and options.types or nil,
     stream = options.stream,
+    json = true,
   }
   filter.limit, filter.after, filter.descending = limit, options.after, options.after == nil
   local entries, err = store:log(filter)

@@ -12,6 +12,11 @@ function present.json(value)
   return value == nil and "null" or require("hoststore.json").encode(value)
 end
 
+--- JSON text as it is stored, on one line; nil is null.
+function present.stored(text)
+  return text and (text:gsub("[\r\n]", " ")) or "null"
+end
+
 --- An object of names and JSON texts that take turns; a text that is nil leaves its name out.
 function present.object(...)
   local members = {}
@@ -75,7 +80,7 @@ local function changes_json(changes)
   return "{" .. table.concat(members, ",") .. "}"
 end
 
---- A line of the log or of a host's history.
+--- A line of the log or of a host's history, read with `json`.
 function present.entry_json(entry)
   return present.object(
     "position", present.json(entry.position), "at", present.time_json(entry.at),
@@ -83,17 +88,18 @@ function present.entry_json(entry)
     "type", present.json(entry.type), "stream", entry.stream and present.json(entry.stream),
     "version", present.json(entry.version), "changes", entry.changes and changes_json(entry.changes),
     "host", entry.host and present.host_json(entry.host),
-    "data", not entry.host and present.json(entry.data),
-    "metadata", entry.metadata ~= nil and present.json(entry.metadata)
+    "data", not entry.host and present.stored(entry.data),
+    "metadata", entry.metadata and present.stored(entry.metadata)
   )
 end
 
+--- An event, read with `json`.
 function present.event_json(event)
   return present.object(
     "position", present.json(event.position), "stream", present.json(event.stream),
     "version", present.json(event.version), "id", present.json(event.id),
-    "type", present.json(event.type), "data", present.json(event.data),
-    "metadata", present.json(event.metadata), "actor", present.json(event.actor),
+    "type", present.json(event.type), "data", present.stored(event.data),
+    "metadata", present.stored(event.metadata), "actor", present.json(event.actor),
     "reason", present.json(event.reason), "occurred_at", present.time_json(event.occurred_at),
     "recorded_at", present.time_json(event.recorded_at)
   )

@@ -4,12 +4,12 @@ local present = require "hoststore.cli.present"
 
 local streams = {}
 
-local function decode(what, text)
-  local value, message = require("hoststore.json").decode(text)
+local function check_json(what, text)
+  local _, message = require("hoststore.json").decode(text)
   if message then
     return nil, { code = "usage", message = ("%s is not JSON: %s"):format(what, message) }
   end
-  return value
+  return text:match "^[ \t\r\n]*(.*[^ \t\r\n])"
 end
 
 function streams.stream_append(store, options, out)
@@ -19,10 +19,10 @@ function streams.stream_append(store, options, out)
   local text = options.data == "-" and out.stdin:read "*a" or options.data
   local data, metadata, err
   if text then
-    data, err = decode("the data", text)
+    data, err = check_json("the data", text)
   end
   if not err and options.metadata then
-    metadata, err = decode("the metadata", options.metadata)
+    metadata, err = check_json("the metadata", options.metadata)
   end
   if err then
     return nil, err
@@ -33,7 +33,7 @@ function streams.stream_append(store, options, out)
     data = data,
     id = options.id,
     metadata = metadata,
-  }, { expected = options.expected })
+  }, { expected = options.expected, json = true })
   if not result then
     return nil, err
   end
@@ -53,6 +53,7 @@ function streams.stream_read(store, options, out)
     to = options.to,
     limit = options.limit,
     direction = options.backward and "backward" or "forward",
+    json = true,
   }
   if not events then
     return nil, err
@@ -62,7 +63,7 @@ function streams.stream_read(store, options, out)
     cells = function(event)
       return {
         ("%d"):format(event.version), ("%d"):format(event.position), present.time(event.recorded_at),
-        event.actor or "", event.type, present.json(event.data),
+        event.actor or "", event.type, present.stored(event.data),
       }
     end,
     json = present.event_json,

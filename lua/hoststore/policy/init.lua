@@ -600,7 +600,8 @@ function core.methods.apply_policy_retention(store, given)
     return require("hoststore.retention").delete(store, snapshots, rest)
   end)
   own.box:close()
-  return result, err
+  if not result then return nil, err end
+  return result
 end
 
 -- Tests of the scripts themselves ---------------------------------------------------------------------------
