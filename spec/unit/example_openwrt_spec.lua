@@ -135,6 +135,22 @@ describe("examples/openwrt", function()
     assert.equal("192.168.1.50\tlaptop\t# [mac:aa:bb:cc:dd:ee:01]\n", read "tmp/hosts/hoststore")
   end)
 
+  it("tells dnsmasq again from cron when that failed, and says in the log that it did", function()
+    local dnsmasq = read "etc/init.d/dnsmasq"
+    write("etc/init.d/dnsmasq", "#!/bin/sh\necho no such instance\nexit 1\n")
+    write("tmp/dhcp.leases", "4102444800 aa:bb:cc:dd:ee:01 192.168.1.50 laptop *\n")
+    assert.same({ "", 1 }, { run(root .. "/usr/libexec/hoststore/refresh") })
+    assert.equal("192.168.1.50\tlaptop\t# [mac:aa:bb:cc:dd:ee:01]\n", read "tmp/hosts/hoststore")
+    local messages = read "messages"
+    assert.is_truthy(messages:find("dnsmasq reload' ended with status 1: no such instance\n", 1, true))
+    write("etc/init.d/dnsmasq", dnsmasq)
+    for _ = 1, 2 do
+      assert.same({ "", 0 }, { run(root .. "/usr/libexec/hoststore/refresh") })
+    end
+    assert.equal("reload\n", read "reloads")
+    assert.equal(messages, read "messages")
+  end)
+
   it("says in the log what failed", function()
     write("tmp/hoststore/spool", "in the way")
     hotplug("dhcp", { ACTION = "add", MACADDR = "aa:bb:cc:dd:ee:01", IPADDR = "192.168.1.50" })

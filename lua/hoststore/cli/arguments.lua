@@ -495,10 +495,11 @@ local function hotplug_commands(parser)
   local command = add(parser, "hotplug", "Take an event of a lease: from dnsmasq, or from OpenWrt's hotplug.d.", [[
 The event is what dnsmasq gives to its --dhcp-script (add, old
 or del, MAC address or DUID, address, name), or what stands in the environment
-for a subsystem of hotplug.d (dhcp, ntp, iface). It waits in a spool until a
-process in the background, one at a time, brings all that is there into the
-database. Options stand before the event, and count more than the environment;
-each database and tenant needs a spool of its own, and has one by default.
+for a subsystem of hotplug.d (dhcp, ntp, iface; others, such as neigh, are
+passed over). It waits in a spool until a process in the background, one at a
+time, brings all that is there into the database. Options stand before the
+event, and count more than the environment; each database and tenant needs a
+spool of its own, and has one by default.
 Environment: HOSTSTORE_SPOOL (below /tmp/hoststore), HOSTSTORE_DB,
 HOSTSTORE_TENANT, HOSTSTORE_LEASE_EXPIRY (no: leases get no end),
 HOSTSTORE_ON_CHANGE (a program to run when hosts have changed).]], [[
