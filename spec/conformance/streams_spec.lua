@@ -133,7 +133,8 @@ for _, backend in ipairs(require "spec.support.backends") do
         local stream = store:stream("texts")
         local data, metadata = '{"items":[], "n":9007199254740993,\n "b":1.0}', '[ ]'
         assert(stream:append({ type = "Value", data = data, metadata = metadata }, { json = true }))
-        assert(store:append_batch({ { stream = "texts", events = { { type = "Value", data = "[]" } } } }, { json = true }))
+        assert(store:append_batch({ { stream = "texts", events = { { type = "Value", data = "[]" } } } },
+          { json = true }))
         assert(stream:append({ type = "Value" }, { json = true }))
         local function texts(events)
           return { #events, events[1].data, events[1].metadata, events[2].data, events[3].data, events[3].metadata }

@@ -17,7 +17,8 @@ for line in pipe:lines() do
   local failed = line:match "^(%S+) +FAILED$"
   said[#said + 1] = line
   if target or failed then
-    report.line("inputs made for " .. (target or failed), tonumber(runs) or 1, failed and 1 or 0, "-", note)
+    report.line("inputs made for " .. (target or failed), tonumber(runs) or 1, failed and 1 or 0, "-", note,
+      seconds)
     told = told + 1
   end
 end

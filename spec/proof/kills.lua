@@ -21,7 +21,8 @@ local databases = {
   { name = "PostgreSQL", backend = backends[3], options = "" },
 }
 
-local random = random_of(1)
+local SEED = 1
+local random = random_of(SEED)
 
 -- How long a process may live is tried: what is killed in its first moments has not begun, and what is done before
 -- was not killed.
@@ -101,7 +102,7 @@ local function prove(name, what, make)
     if counts.problem then
       report.failure("%s, %s", name, counts.problem)
     end
-    report.line(("kill -9: %s, %s"):format(name, database.name), counts.killed, counts.problem and 1 or 0, "-",
+    report.line(("kill -9: %s, %s"):format(name, database.name), counts.killed, counts.problem and 1 or 0, SEED,
       ("%d %s, %d databases"):format(counts.taken, what, counts.lives))
   end
 end
@@ -112,5 +113,5 @@ prove("feed projector", "events to project", subjects.projector)
 prove("publisher", "new files", subjects.publisher)
 local counts = live_until(databases[1], subjects.early_writers, 60)
 report.line("kill -9, planted and noticed: writers that say it before it is so", counts.killed,
-  counts.problem and 0 or 1, "-", ("%d changes said to be acknowledged"):format(counts.taken))
+  counts.problem and 0 or 1, SEED, ("%d changes said to be acknowledged"):format(counts.taken))
 report.finish()

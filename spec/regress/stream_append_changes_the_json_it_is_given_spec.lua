@@ -1,4 +1,5 @@
--- "hoststore stream append" made {} of an empty list and rounded long numbers, "--json" showed {} where a host has no tags.
+-- "hoststore stream append" made {} of an empty list and rounded long numbers; "--json" showed {} where a host has no
+-- tags.
 local command_line = require "spec.support.command_line"
 local system = require "spec.support.system"
 

@@ -7,9 +7,11 @@ local report = { failed = 0 }
 ---@param failures integer
 ---@param seed integer|string
 ---@param note string
-function report.line(what, count, failures, seed, note)
+---@param seconds number?  how long it took, where that is not the time since the line before
+function report.line(what, count, failures, seed, note, seconds)
   report.failed = report.failed + failures
-  print(table.concat({ "PROOF", what, ("%d"):format(count), ("%d"):format(failures), tostring(seed), note }, "\t"))
+  print(table.concat({ "PROOF", what, ("%d"):format(count), ("%d"):format(failures), tostring(seed), note,
+    tostring(seconds or "-") }, "\t"))
 end
 
 --- Tells of a failure, with what it takes to see it again.

@@ -1,8 +1,8 @@
 --- Runs the proof programs for spec/proof/run:
 ---   run.lua SCALE [NAME[/WHAT]...]
 --- A program is started with the SCALE, "short" or "full". For each thing it has proved it prints the
---- line "PROOF", what was tried, how many times, how many of them failed, the seed or "-", and a note, with
---- tabs between them. It exits with 1 when anything has failed.
+--- line "PROOF", what was tried, how many times, how many of them failed, the seed or "-", a note, and the seconds or
+--- "-" for those since the line before, with tabs between them. It exits with 1 when anything has failed.
 local page = require "spec.proof.frame.page"
 local sys = require("hoststore.core").sys
 local system = require "spec.support.system"
@@ -23,11 +23,13 @@ local function all_parts()
 end
 
 local function parse(part, text)
-  local what, count, failures, seed, note = text:match "^PROOF\t([^\t]*)\t(%d+)\t(%d+)\t([^\t]*)\t([^\t]*)$"
+  local what, count, failures, seed, note, seconds = text:match(
+    "^PROOF\t([^\t]*)\t(%d+)\t(%d+)\t([^\t]*)\t([^\t]*)\t([%d.-]+)$")
   if not what then
     return { part = part, what = "says what it has proved", count = 1, failures = 1, seed = "-", note = text }
   end
-  return { part = part, what = what, count = tonumber(count), failures = tonumber(failures), seed = seed, note = note }
+  return { part = part, what = what, count = tonumber(count), failures = tonumber(failures), seed = seed, note = note,
+    seconds = tonumber(seconds) }
 end
 
 local function show(line)
@@ -58,7 +60,7 @@ local function new_part(name)
   local part = { name = name, lines = {}, failed = 0, since = sys.monotonic() }
   function part.add(line)
     local now = sys.monotonic()
-    line.seconds, part.since = now - part.since, now
+    line.seconds, part.since = line.seconds or now - part.since, now
     part.failed = part.failed + line.failures
     part.lines[#part.lines + 1] = line
     show(line)
