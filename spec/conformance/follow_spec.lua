@@ -210,8 +210,10 @@ for _, backend in ipairs(require "spec.support.backends") do
         expect.misuse(store.follow, store, options)
       end
       expect.misuse(store:follow { types = "Red", timeout = 0 })
+      local events = store:follow { timeout = 0 }
       store:close()
-      expect.misuse(store:follow { timeout = 0 })
+      expect.misuse(events)
+      expect.misuse(store.follow, store, { timeout = 0 })
     end)
 
     if backend.shared then
