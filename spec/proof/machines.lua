@@ -100,23 +100,26 @@ end
 -- one that needs another program which does.
 local function is_large(file)
   return file:find "/copy_" or file:find "/faults_" or file:find "/list_" or file:find "/policy_spec"
-    or file:find "/query_spec" or file:find "/loop_over_hosts"
+    or file:find "/loop_over_hosts"
 end
 
 local function is_small(file)
   return not is_large(file) and not file:find "turkish"
 end
 
+-- A text of 64 MiB and its copies fit into neither.
+local NOT_LONGEST = "--filter-out='too much for a small machine'"
+
 -- busted keeps what it has run, so each file is run by itself.
 local function prove_specs(limit, specs)
   local passed, failed = 0, 0
   for _, file in ipairs(specs) do
-    local good, bad, output = run_specs(("ulimit -v %d;"):format(limit), build, { file })
+    local good, bad, output = run_specs(("ulimit -v %d;"):format(limit), build, { NOT_LONGEST, file })
     if bad > 0 then report.failure("%s in %d MiB:\n%s", file, limit / MIB, output) end
     passed, failed = passed + good, failed + bad
   end
   report.line(("specs in %d MiB of addresses"):format(limit / MIB), passed + failed, failed, "-",
-    #specs .. " files of conformance and regress")
+    #specs .. " files of conformance and regress, but for a spec with 64 MiB of text")
 end
 
 local function little_memory()
