@@ -39,6 +39,17 @@ describe("JSON on the command line", function()
     assert.equal('{"a": 1,  "b":2}', member("data", "stream", "read", "s", "--ndjson"):match "^{.-}")
   end)
 
+  it("is not shown when it is none, as somebody has changed the database", function()
+    answer("stream", "append", "s", "Text", "[1]")
+    system.sqlite(db, "DROP TRIGGER events_refuse_update; UPDATE events SET data = '[1'")
+    for _, words in ipairs { { "stream", "read", "s" }, { "feed", "read", "f" }, { "log" }, { "follow" } } do
+      words[#words + 1] = "--ndjson"
+      local code, output, errors = command_line.run { "--db", db, (table.unpack or unpack)(words) }
+      assert.same({ 1, "" }, { code, output }, words[1])
+      assert.truthy(errors:find("not JSON, '[1'", 1, true), errors)
+    end
+  end)
+
   it("shows the empty lists of a host as lists", function()
     answer("add", "10.0.0.1", "nas.lan")
     local data = member("data", "follow", "--timeout", "0", "--ndjson")

@@ -12,9 +12,15 @@ function present.json(value)
   return value == nil and "null" or require("hoststore.json").encode(value)
 end
 
---- JSON text as it is stored, on one line; nil is null.
+--- JSON text as it is stored, on one line; nil is null. Raises "corrupt" for what somebody else has written there.
 function present.stored(text)
-  return text and (text:gsub("[\r\n]", " ")) or "null"
+  if text == nil then
+    return "null"
+  elseif not core.is_json(text) then
+    error(core.error { code = "corrupt",
+      message = ("the log holds what is not JSON, '%s'; hoststore verify says where"):format(text) }, 0)
+  end
+  return (text:gsub("[\r\n]", " "))
 end
 
 --- An object of names and JSON texts that take turns; a text that is nil leaves its name out.
