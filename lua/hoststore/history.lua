@@ -2,7 +2,7 @@
 
 local core = require "hoststore.core"
 local options = require "hoststore.options"
-local json = require "hoststore.json"
+local decode = require("hoststore.event").decode
 
 ---@class hoststore.HistoryEntry
 ---@field position integer
@@ -17,25 +17,13 @@ local json = require "hoststore.json"
 ---@field host hoststore.Host?  after the event
 ---@field data any  of an event that is not a host's
 
--- Bodies are JSON text until here. A host's body is in `host`.
-local function decode(entries, as_json)
-  for _, entry in ipairs(entries) do
-    local err
-    if entry.host then
-      entry.data = nil
-    elseif not as_json then
-      entry.data, err = json.decode(entry.data)
-      if err then return nil, core.error({ code = "corrupt", message = err, position = entry.position }) end
-      if entry.data == core.null then entry.data = nil end
-    end
-    if entry.metadata and not as_json then entry.metadata = json.decode(entry.metadata) end
-  end
-  return entries
-end
-
 local function read(store, query, as_json)
   local entries, err = store:transaction(function() return core.history(store, query) end, { readonly = true })
   if not entries then return nil, err end
+  -- A host's body is in `host`.
+  for _, entry in ipairs(entries) do
+    if entry.host then entry.data = nil end
+  end
   return decode(entries, as_json)
 end
 

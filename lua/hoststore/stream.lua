@@ -37,8 +37,7 @@ local function encode_event(event, is_json, level)
     if not occurred_at then return nil, err end
   end
   if event.type:find("%z") then return fail("invalid", "type", "the type of an event holds a NUL byte") end
-  local data, metadata
-  data, err = "null", nil
+  local data, metadata = "null", nil
   if event.data ~= nil then data, err = encode("data", event.data, is_json) end
   if data and event.metadata ~= nil then metadata, err = encode("metadata", event.metadata, is_json) end
   if err then return nil, err end

@@ -171,11 +171,12 @@ local function is_alone(file)
   return not file:find "dnsmasq" and not file:find "turkish" and not preloads(file)
 end
 
+local WITHOUT = "without libraries loaded before Lua, dnsmasq and languages"
 local ALONE = join({ "--filter-out='while the flash is slow'" }, filter(ALL, is_alone))
 
 local function musl()
   prove_built("musl", "musl", "build/musl-5.4", "not io.open('/proc/self/maps'):read('a'):find('/libc.so.6', 1, true)",
-    ALONE, "and the newest SQLite of npm; without libraries loaded before Lua, dnsmasq and languages")
+    ALONE, "and the newest SQLite of npm; " .. WITHOUT)
 end
 
 -- Each finds what the other one has left, to the last byte.
@@ -203,7 +204,7 @@ end
 local function big_endian()
   prove_built("s390x, a big-endian machine, under qemu", "s390x", "build/s390x-5.4",
     "string.pack('=I2', 1) == '\\0\\1'", filter(join(CONFORMANCE, REGRESS), is_alone),
-    "conformance and regress, with Debian's libraries; without libraries loaded before Lua, dnsmasq and languages")
+    "conformance and regress, with Debian's libraries; " .. WITHOUT)
   for _, journal in ipairs { "truncate", "wal" } do
     take_turns(journal)
   end

@@ -1,6 +1,8 @@
 -- "hoststore stream append" made {} of an empty list and rounded long numbers; "--json" showed {} where a host has no
 -- tags.
 local command_line = require "spec.support.command_line"
+local expect = require "spec.support.expect"
+local hoststore = require "hoststore"
 local system = require "spec.support.system"
 
 describe("JSON on the command line", function()
@@ -48,6 +50,13 @@ describe("JSON on the command line", function()
       assert.same({ 1, "" }, { code, output }, words[1])
       assert.truthy(errors:find("not JSON, '[1'", 1, true), errors)
     end
+    local store = assert(hoststore.open(db))
+    for _, read in ipairs { function() return store:stream("s"):read() end, function() return store:log() end } do
+      local err = expect.failure("corrupt", read())
+      assert.equal(1, err.position)
+      assert.truthy(err.message:find("the data of the event at position 1 is not JSON: ", 1, true), err.message)
+    end
+    store:close()
   end)
 
   it("shows the empty lists of a host as lists", function()
